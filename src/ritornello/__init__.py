@@ -1,0 +1,1 @@
+"""Ritornello: music as raw audio, four published systems on one foundation."""

@@ -1,0 +1,36 @@
+"""The table of systems: name, module, one line of help. Strings only, so that help needs no torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemEntry:
+    """Where a system lives and what it is.
+
+    Attributes:
+        package: Package whose `generate` module has the System class, `config` the configuration,
+            `presets` the preset functions and `train` the stages.
+        system_class: Name of the System class in `package.generate`.
+        summary: One line for help texts.
+        capabilities: What it can do, in the words of `interfaces.CAPABILITIES`.
+    """
+
+    package: str
+    system_class: str
+    summary: str
+    capabilities: frozenset[str]
+
+
+SYSTEMS: dict[str, SystemEntry] = {
+    "musika": SystemEntry(
+        package="ritornello.musika",
+        system_class="Musika",
+        summary="inverting spectrogram autoencoders and a GAN on latent coordinates: endless, parallel",
+        capabilities=frozenset({"controls", "form", "stream", "reconstruct"}),
+    ),
+}
+
+
+def names_with(capability: str) -> list[str]:
+    """Names of the systems that have `capability`."""
+    return [name for name, entry in SYSTEMS.items() if capability in entry.capabilities]
