@@ -214,10 +214,16 @@ class Stage(ABC):
     Attributes:
         name: Folder name of the stage inside a run, e.g. "level1".
         share: Part of the time limit it gets, relative to the other stages' shares.
+        steps: How many steps it trains for when there is no time limit.
+        precisions: What it may be computed in; the probe keeps the fastest of them.
+        accumulate: Parts that `state.parts(batch)` splits a batch into, to save memory.
     """
 
     name: str
     share: float
+    steps: int
+    precisions: tuple[str, ...] = ("fp32", "bf16")
+    accumulate: int = 1
 
     @abstractmethod
     def prepare(self) -> None:
@@ -228,8 +234,16 @@ class Stage(ABC):
         """The modules this stage trains, by name, initialised from `init`."""
 
     @abstractmethod
+    def optimizers(self) -> Mapping[str, Any]:
+        """Optimisers by name (training.optim.OptimConfig), each naming the modules it trains."""
+
+    @abstractmethod
     def batch(self, draw: torch.Generator) -> Any:
-        """One micro-batch, drawn with `draw` alone."""
+        """One batch (tensors, or tuples, dicts or dataclasses of them), drawn with `draw` alone."""
+
+    @abstractmethod
+    def example(self, draw: torch.Generator) -> Any:
+        """A batch of the same shapes made of noise, to measure speed before there are caches."""
 
     @abstractmethod
     def train_step(self, state: Any, batch: Any, draw: torch.Generator) -> dict[str, torch.Tensor]:
@@ -245,4 +259,4 @@ class Stage(ABC):
 
     @abstractmethod
     def export(self, state: Any, folder: Path) -> None:
-        """Write this stage's trained component(s) into the checkpoint folder `folder`."""
+        """Write this stage's component(s) into `folder`, which holds what earlier stages wrote."""
