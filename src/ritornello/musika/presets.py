@@ -78,7 +78,8 @@ def paper() -> MusikaConfig:
     window apart, crops at any offset, fixed penalty and reconstruction with weight 10, Adam at 1e-4
     with beta1 0.9, batch 32, averaging 0.999. Widths of the autoencoders are fixed in
     `published_22k`. The autoencoders' training was never published: those settings are this
-    project's. The published models have no condition; add "density" to `gan.controls` for the paper's piano one.
+    project's. The published models have no condition; the paper's piano experiment is
+    `gan.controls=density`.
     """
     return MusikaConfig(
         sample_rate=22050,
