@@ -1,0 +1,106 @@
+"""Do the takes differ, and does one take change as it goes on? Variety relative to real music.
+
+Conventions
+    generated   features of takes (takes, dim), see `excerpts`
+    real        features of real excerpts of the same length (excerpts, dim)
+
+Metrics
+    variety_ratio    mean distance between takes over the mean distance between real excerpts;
+                     about 1 is as varied as the real set, near 0 is a collapsed generator
+    inner_variety    the same between the pieces of one take, over that of one real recording
+
+Distances are Euclidean between standardised features, so that a ratio well above 1 is no praise:
+noise also differs from music.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from ritornello.errors import DataError
+from ritornello.evaluation.excerpts import standardised
+from ritornello.evaluation.intervals import Estimate, resampled
+
+Set = Float[np.ndarray, "_excerpts dim"]
+PiecedSet = Float[np.ndarray, "_recordings _pieces dim"]
+
+
+def validate(features: Float[np.ndarray, "... dim"], what: str) -> None:
+    """Refuse sets in which no two excerpts can be compared.
+
+    Raises:
+        DataError: Fewer than two excerpts (pieces), or features that are not finite.
+    """
+    if features.shape[-2] < 2:
+        raise DataError(f"got {features.shape[-2]} {what}; expected at least two to compare")
+    if not np.isfinite(features).all():
+        raise DataError(f"the features of the {what} hold NaN or infinity")
+
+
+def pairwise_distances(
+    features: Float[np.ndarray, "*lead excerpts dim"],
+) -> Float[np.ndarray, "*lead excerpts excerpts"]:
+    """Euclidean distances between all rows."""
+    gaps = features[..., :, None, :] - features[..., None, :, :]
+    return np.sqrt(np.sum(gaps**2, axis=-1))
+
+
+def mean_distance(
+    distances: Float[np.ndarray, "excerpts excerpts"], chosen: np.ndarray | None = None
+) -> float:
+    """Mean distance over pairs of different excerpts among the chosen ones (default: all).
+
+    A resampled set names some excerpts twice; an excerpt and its double are no pair.
+    """
+    chosen = np.arange(len(distances)) if chosen is None else chosen
+    different = chosen[:, None] != chosen[None, :]
+    if not different.any():
+        return 0.0
+    return float(distances[np.ix_(chosen, chosen)][different].mean())
+
+
+def variety_ratio(generated: Set, real: Set, draw: np.random.Generator) -> Estimate:
+    """Mean distance between takes over that between real excerpts, interval over takes.
+
+    Raises:
+        DataError: Fewer than two takes or excerpts, or real excerpts that are all the same.
+    """
+    validate(generated, "takes")
+    validate(real, "real excerpts")
+    usual = mean_distance(pairwise_distances(standardised(real, real)))
+    if usual == 0:
+        raise DataError("the real excerpts are all the same; expected different recordings")
+    distances = pairwise_distances(standardised(generated, real))
+    return resampled(len(generated), lambda chosen: mean_distance(distances, chosen) / usual, draw)
+
+
+def inner_variety(generated: PiecedSet, real: PiecedSet, draw: np.random.Generator) -> Estimate:
+    """Mean distance between pieces of one take over that in real recordings, interval over takes.
+
+    Args:
+        generated: Features of the pieces of every take, in pieces of the same length.
+        real: The same of real recordings.
+        draw: Source of the resampling.
+
+    Raises:
+        DataError: Fewer than two pieces per take, or real recordings that never change.
+    """
+    validate(generated, "pieces per take")
+    validate(real, "pieces per real recording")
+    every_real = real.reshape(-1, real.shape[-1])
+    usual, each = (
+        np.array([mean_distance(one) for one in pairwise_distances(standardised(x, every_real))])
+        for x in (real, generated)
+    )
+    if usual.mean() == 0:
+        raise DataError("the real recordings never change; expected music")
+    return resampled(len(generated), lambda chosen: float(each[chosen].mean() / usual.mean()), draw)
+
+
+def evaluate(
+    generated: PiecedSet, real: PiecedSet, draw: np.random.Generator
+) -> dict[str, Estimate]:
+    """Variety among takes (their pieces averaged) and inside takes."""
+    return {
+        "variety_ratio": variety_ratio(generated.mean(axis=1), real.mean(axis=1), draw),
+        "inner_variety": inner_variety(generated, real, draw),
+    }

@@ -1,0 +1,136 @@
+"""How far a generated set lies from a real one as a whole: a Frechet distance without embedding.
+
+This is NOT the Frechet audio distance (FAD): there the excerpts are embedded by a network trained
+on audio, here they are described by the few hand-made numbers of `excerpts`. The figures of the two
+cannot be compared. What this one can say: whether the generated set can be told from real
+recordings in register, loudness, movement, pace and pitch classes, and by how much.
+
+Conventions
+    real, generated   features (recordings, pieces, dim): several pieces of each recording
+
+Metrics
+    frechet_distance       squared distance of two Gaussians; 0 for equal sets
+    distance and null      generated against real, and real against real, at the same sample size
+
+The distance of two finite sets is above 0 even when both are drawn from the same music, and more
+so the smaller the sets. Hence the null: the real recordings are split in halves at random (whole
+recordings, since pieces of one are alike), and the generated set is compared with halves of the
+same size. Only the gap between the two means anything.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ritornello.errors import DataError
+from ritornello.evaluation.excerpts import standardised
+from ritornello.evaluation.intervals import Estimate
+
+SPLITS = 200
+
+Mean = Float[np.ndarray, " dim"]
+Covariance = Float[np.ndarray, "dim dim"]
+PiecedSet = Float[np.ndarray, "_recordings _pieces dim"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A generated set against a real one.
+
+    Attributes:
+        distance: Generated against halves of the real set: median and 95 % range over splits.
+        null: Real halves against each other, at the same size.
+    """
+
+    distance: Estimate
+    null: Estimate
+
+
+def symmetric_root(matrix: Covariance) -> Covariance:
+    """The symmetric square root of a positive semi-definite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def frechet_distance(
+    mean: Mean, covariance: Covariance, other_mean: Mean, other_covariance: Covariance
+) -> float:
+    """`|m1 - m2|^2 + tr(C1 + C2 - 2 (C1^(1/2) C2 C1^(1/2))^(1/2))` of two Gaussians, >= 0.
+
+    The trace of the root is taken from the eigenvalues of a symmetric matrix, so that it stays
+    real for covariances of less than full rank.
+    """
+    root = symmetric_root(covariance)
+    between = root @ other_covariance @ root
+    values = np.linalg.eigvalsh((between + between.T) / 2)
+    cross = float(np.sqrt(np.maximum(values, 0)).sum())
+    apart = float(np.sum((mean - other_mean) ** 2))
+    return max(0.0, apart + float(np.trace(covariance) + np.trace(other_covariance)) - 2 * cross)
+
+
+def set_distance(
+    one: Float[np.ndarray, "excerpts dim"], other: Float[np.ndarray, "others dim"]
+) -> float:
+    """Frechet distance of the Gaussians fitted to two sets of features.
+
+    Raises:
+        DataError: Fewer than two excerpts in a set.
+    """
+    if min(len(one), len(other)) < 2:
+        raise DataError(f"got {len(one)} and {len(other)} excerpts; expected two or more in each")
+    return frechet_distance(
+        one.mean(axis=0),
+        np.cov(one, rowvar=False),
+        other.mean(axis=0),
+        np.cov(other, rowvar=False),
+    )
+
+
+def validate(real: PiecedSet, generated: PiecedSet) -> None:
+    """Refuse sets too small to split.
+
+    Raises:
+        DataError: Fewer than four real recordings or two generated ones, or not finite.
+    """
+    if len(real) < 4 or len(generated) < 2:
+        raise DataError(
+            f"got {len(real)} real and {len(generated)} generated recordings; expected at least "
+            "4 and 2"
+        )
+    if not (np.isfinite(real).all() and np.isfinite(generated).all()):
+        raise DataError("features hold NaN or infinity; expected finite values")
+
+
+def compare(real: PiecedSet, generated: PiecedSet, draw: np.random.Generator) -> Comparison:
+    """Generated against real and real against real, over random halves of the same size.
+
+    Features are standardised by the real set first. `items` of both figures is the number of
+    recordings on each side.
+    """
+    validate(real, generated)
+    size = min(len(real) // 2, len(generated))
+    dim = real.shape[-1]
+    made, true = (standardised(x, real.reshape(-1, dim)) for x in (generated, real))
+    distances, null = [], []
+    for _ in range(SPLITS):
+        order = draw.permutation(len(true))
+        half, other_half = true[order[:size]], true[order[size : 2 * size]]
+        some = made[draw.permutation(len(made))[:size]]
+        distances.append(set_distance(some.reshape(-1, dim), half.reshape(-1, dim)))
+        null.append(set_distance(other_half.reshape(-1, dim), half.reshape(-1, dim)))
+    return Comparison(distance=spread(distances, size), null=spread(null, size))
+
+
+def spread(values: list[float], items: int) -> Estimate:
+    """Median and 95 % range of figures over splits."""
+    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
+    return Estimate(value=float(middle), low=float(low), high=float(high), items=items)
+
+
+def evaluate(
+    real: PiecedSet, generated: PiecedSet, draw: np.random.Generator
+) -> dict[str, Estimate]:
+    """The distance and its null by name."""
+    comparison = compare(real, generated, draw)
+    return {"frechet_distance": comparison.distance, "frechet_null": comparison.null}

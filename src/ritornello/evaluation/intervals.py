@@ -1,0 +1,102 @@
+"""How sure a figure is: bootstrap intervals over independent items (clips, joints, takes).
+
+Conventions
+    values    one figure per independent item, (items,)
+    draw      the random generator of the resampling, always passed in
+
+An interval says how far the figure would move with other items of the same kind. It does not cover
+what all items share, such as one training run.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ritornello.errors import DataError
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure with its interval.
+
+    Attributes:
+        value: The figure on all items.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        items: Number of independent items it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    items: int
+
+    def to_dict(self) -> dict[str, float | int]:
+        """The figure as plain JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """The figure as a table cell, e.g. `1.02 [0.97, 1.10]`."""
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def resampled(
+    items: int,
+    statistic: Callable[[np.ndarray], float],
+    draw: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """The percentile bootstrap interval of any statistic of `items` items.
+
+    Args:
+        items: Number of independent items.
+        statistic: The figure as a function of an array of item indices (items,); called with
+            0 .. items-1 for the value and with draws with replacement for the interval.
+        draw: Source of the resampling.
+        confidence: Share of the resampled figures inside the interval, in (0, 1).
+        resamples: Number of resampled figures.
+
+    Returns:
+        The figure and its interval; with one item both ends equal the figure.
+
+    Raises:
+        DataError: No items.
+    """
+    if items < 1:
+        raise DataError("nothing to estimate from: got 0 items, expected at least one clip")
+    value = float(statistic(np.arange(items)))
+    if items == 1:
+        return Estimate(value=value, low=value, high=value, items=1)
+    spread = [statistic(draw.integers(items, size=items)) for _ in range(resamples)]
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(spread, [tail, 1 - tail])
+    return Estimate(value=value, low=float(low), high=float(high), items=items)
+
+
+def mean_interval(values: Float[np.ndarray, " items"], draw: np.random.Generator) -> Estimate:
+    """The mean of one figure per item, with its bootstrap interval."""
+    return resampled(len(values), lambda chosen: float(np.mean(values[chosen])), draw)
+
+
+def summarise(rows: list[Mapping[str, float]], draw: np.random.Generator) -> dict[str, Estimate]:
+    """The mean of every named figure over clips, with intervals.
+
+    Args:
+        rows: One mapping of figures per clip; all with the same names.
+        draw: Source of the resampling.
+
+    Raises:
+        DataError: No rows, or rows with different names.
+    """
+    if not rows:
+        raise DataError("nothing to summarise: got 0 clips, expected at least one")
+    names = list(rows[0])
+    for row in rows:
+        if list(row) != names:
+            raise DataError(f"clips have different figures: got {list(row)}, expected {names}")
+    return {name: mean_interval(np.array([row[name] for row in rows]), draw) for name in names}

@@ -1,0 +1,117 @@
+"""Can one hear where a piece was put together? Spectral flux at joints against elsewhere.
+
+A piece made in chunks has joints at known moments. If they are audible, the spectrum changes there
+more than it changes at other moments of the same music.
+
+Conventions
+    wave       float (channels, time)
+    joints_s   moments of the joints in seconds, (joints,)
+
+Metrics
+    seam_ratio   mean change at the joints over the mean change elsewhere; 1 is seamless
+    p_value      share of randomly placed joint grids with at least this much change
+
+The null is the same grid of joints moved by a random time (around the end and back to the start),
+which keeps the number and the spacing of the joints and loses only their place.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ritornello.errors import DataError
+from ritornello.evaluation.intervals import Estimate, resampled
+from ritornello.evaluation.onsets import band_levels, hop_samples
+
+REACH_S = 0.012
+NULL_GRIDS = 1000
+
+Wave = Float[np.ndarray, "channels time"]
+Moments = Float[np.ndarray, " joints"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seams:
+    """The seams of one piece or of several.
+
+    Attributes:
+        ratio: Change at joints over change elsewhere, with its interval over joints.
+        p_value: Share of random grids with at least the change found at the joints, in (0, 1].
+    """
+
+    ratio: Estimate
+    p_value: float
+
+
+def validate(wave: Wave, sample_rate: int, joints_s: Moments) -> None:
+    """Refuse joints that are not inside the piece.
+
+    Raises:
+        DataError: No joints, or a joint outside the piece.
+    """
+    duration_s = wave.shape[-1] / sample_rate
+    if not joints_s.size:
+        raise DataError("got no joints; expected a piece longer than one chunk")
+    if joints_s.min() <= 0 or joints_s.max() >= duration_s:
+        raise DataError(
+            f"joints reach from {joints_s.min():g} to {joints_s.max():g} s; expected moments "
+            f"inside the piece, 0 to {duration_s:g} s"
+        )
+
+
+def spectral_flux(wave: Wave, sample_rate: int) -> Float[np.ndarray, " frames"]:
+    """Mean absolute change of the mel bands since the frame before, in dB; 0 at the first frame.
+
+    Rises and falls both count: a joint can cut a note off as well as start one.
+    """
+    levels = band_levels(wave, sample_rate)
+    flux = np.zeros(levels.shape[1])
+    flux[1:] = np.abs(np.diff(levels, axis=1)).mean(axis=0)
+    return flux
+
+
+def flux_near(
+    flux: Float[np.ndarray, " frames"], frame_rate_hz: float, moments_s: Float[np.ndarray, "*lead"]
+) -> Float[np.ndarray, "*lead"]:
+    """Largest flux within 12 ms of each moment, in dB."""
+    reach = max(1, round(REACH_S * frame_rate_hz))
+    padded = np.pad(flux, reach)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=-1)
+    frames = np.minimum(np.round(moments_s * frame_rate_hz).astype(int), len(flux) - 1)
+    return around[frames]
+
+
+def seam_ratio(wave: Wave, sample_rate: int, joints_s: Moments, draw: np.random.Generator) -> Seams:
+    """Change at the joints over change elsewhere, its interval over joints, and the null.
+
+    Raises:
+        DataError: As `validate`; or nothing changes anywhere in the piece.
+    """
+    validate(wave, sample_rate, joints_s)
+    frame_rate_hz = sample_rate / hop_samples(sample_rate)
+    flux = spectral_flux(wave, sample_rate)
+    at_joints = flux_near(flux, frame_rate_hz, joints_s)
+    duration_s = wave.shape[-1] / sample_rate
+    shifts_s = draw.uniform(0, duration_s, size=(NULL_GRIDS, 1))
+    elsewhere = flux_near(flux, frame_rate_hz, (joints_s + shifts_s) % duration_s)
+    usual = float(elsewhere.mean())
+    if usual == 0:
+        raise DataError("the spectrum never changes: seams cannot be told in silence")
+    ratio = resampled(len(at_joints), lambda chosen: at_joints[chosen].mean() / usual, draw)
+    exceeding = int(np.sum(elsewhere.mean(axis=1) >= at_joints.mean()))
+    return Seams(ratio=ratio, p_value=(1 + exceeding) / (1 + NULL_GRIDS))
+
+
+def evaluate(
+    wave: Wave, sample_rate: int, joints_s: Moments, draw: np.random.Generator
+) -> dict[str, float]:
+    """The ratio, its interval, the number of joints and the p-value of one piece."""
+    seams = seam_ratio(wave, sample_rate, joints_s, draw)
+    return {
+        "seam_ratio": seams.ratio.value,
+        "seam_ratio_low": seams.ratio.low,
+        "seam_ratio_high": seams.ratio.high,
+        "seam_joints": float(seams.ratio.items),
+        "seam_p_value": seams.p_value,
+    }

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from ritornello.errors import DataError
+from ritornello.evaluation import seams
+from tests.evaluation.signals import RATE, noise, notes, tone
+
+CHUNK_S = 1.0
+
+
+def grid(seconds):
+    return np.arange(CHUNK_S, seconds - 0.01, CHUNK_S)
+
+
+def cut_every_second(wave):
+    """The same music with a short dropout at every joint."""
+    broken = wave.copy()
+    for joint_s in grid(wave.shape[1] / RATE):
+        joint = round(joint_s * RATE)
+        broken[:, joint - 60 : joint + 60] = 0
+    return broken
+
+
+def test_dropouts_at_the_joints_are_found():
+    wave = tone(330, 12.0) + noise(12.0, seed=1) / 20
+    found = seams.seam_ratio(cut_every_second(wave), RATE, grid(12.0), np.random.default_rng(0))
+    assert found.ratio.value > 3
+    assert found.ratio.low > 2
+    assert found.ratio.items == 11
+    assert found.p_value < 0.01
+
+
+def test_music_that_does_not_know_of_the_joints_is_seamless():
+    # 3.3 notes a second drift against the joints, so that no joint is special.
+    wave = notes(30.0, seed=2, per_second=3.3)
+    found = seams.seam_ratio(wave, RATE, grid(30.0), np.random.default_rng(0))
+    assert 0.6 < found.ratio.value < 1.4
+    assert found.p_value > 0.05
+
+
+def test_stationary_noise_has_ratio_one():
+    wave = noise(20.0, seed=3)
+    figures = seams.evaluate(wave, RATE, grid(20.0), np.random.default_rng(0))
+    assert figures["seam_ratio"] == pytest.approx(1, abs=0.1)
+    assert figures["seam_ratio_low"] <= figures["seam_ratio"] <= figures["seam_ratio_high"]
+    assert figures["seam_joints"] == 19
+
+
+def test_flux_is_found_within_reach_of_a_moment_only():
+    flux = np.zeros(100)
+    flux[50] = 7.0
+    near = seams.flux_near(flux, 100.0, np.array([0.5, 0.51, 0.55]))
+    assert near == pytest.approx([7, 7, 0])
+
+
+def test_refuses_joints_outside_and_silence():
+    draw = np.random.default_rng(0)
+    with pytest.raises(DataError, match="no joints"):
+        seams.evaluate(noise(1.0, seed=4), RATE, np.array([]), draw)
+    with pytest.raises(DataError, match="inside the piece"):
+        seams.evaluate(noise(1.0, seed=4), RATE, np.array([1.5]), draw)
+    with pytest.raises(DataError, match="silence"):
+        seams.evaluate(np.zeros((1, 2 * RATE)), RATE, np.array([1.0]), draw)
