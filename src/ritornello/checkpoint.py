@@ -15,6 +15,7 @@ nothing half-written ever carries a model's name.
 import difflib
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -237,10 +238,15 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def write_metrics(folder: Path, part: str, figures: Mapping[str, float]) -> None:
     """Set the figures of one part (a stage, an evaluation) in the folder's metrics.json."""
-    write_json(folder / "metrics.json", read_metrics(folder) | {part: dict(figures)})
+    write_json(folder / "metrics.json", read_metrics(folder) | {part: finite(figures)})
 
 
-def read_metrics(folder: Path) -> dict[str, dict[str, float]]:
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """`figures` as JSON can hold them: what is not finite becomes None."""
+    return {name: float(v) if math.isfinite(v) else None for name, v in figures.items()}
+
+
+def read_metrics(folder: Path) -> dict[str, dict[str, float | None]]:
     """All figures by part; empty when none have been written."""
     path = folder / "metrics.json"
     return read_json(path) if path.exists() else {}

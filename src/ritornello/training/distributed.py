@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class World:
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def is_first(self) -> bool:
@@ -77,14 +77,19 @@ class World:
             for tensor in tensors:
                 dist.broadcast(tensor.data, src=0)
 
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        if self.size > 1:
+            dist.barrier()
+
     @contextmanager
     def first_goes_first(self) -> Iterator[None]:
         """Rank 0 runs the body alone, then the others, who find its work done."""
-        if self.size > 1 and not self.is_first:
-            dist.barrier()
+        if not self.is_first:
+            self.wait()
         yield
-        if self.size > 1 and self.is_first:
-            dist.barrier()
+        if self.is_first:
+            self.wait()
 
 
 @contextmanager

@@ -83,6 +83,7 @@ class ModuleOptimizer:
         config: What was asked for.
         parameters: Trainable parameters by "module.parameter" name.
         updates: Steps taken so far.
+        lr: Learning rate of the last step.
     """
 
     def __init__(self, config: OptimConfig, modules: Mapping[str, nn.Module]) -> None:
@@ -94,6 +95,7 @@ class ModuleOptimizer:
             )
         self.config = config
         self.updates = 0
+        self.lr = config.lr
         self.parameters = {
             f"{name}.{key}": parameter
             for name in config.modules
@@ -146,6 +148,7 @@ class ModuleOptimizer:
 
     def step(self, lr: float) -> None:
         """Move the parameters at learning rate `lr` and drop the gradients."""
+        self.lr = lr
         for group in self._adam.param_groups:
             group["lr"] = lr
         self._adam.step()

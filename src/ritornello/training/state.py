@@ -117,7 +117,7 @@ class TrainState:
         return [part(index) for index in range(self.accumulate)]
 
     def update(self, name: str, losses: Tensor | Iterable[Tensor]) -> Tensor:
-        """One step of the optimiser `name` down `losses`; returns the gradient norm before clipping.
+        """One step of the optimiser `name` down `losses`; the gradient norm before clipping.
 
         Args:
             name: Which optimiser; only the parameters of its own modules change.

@@ -1,0 +1,143 @@
+"""Which threads and precision are fastest for a stage, measured on its own steps.
+
+Two OpenMP threads on a busy machine can be ten times slower than one, and bfloat16 pays only on
+processors that compute in it; neither can be known without trying. The probe runs once per stage,
+in training only, on a state that is thrown away.
+"""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ritornello.interfaces import Stage
+from ritornello.training.distributed import World
+from ritornello.training.step import new_state, take_step
+
+MEASURED_STEPS = 3
+PROBE_S = 60.0
+# bfloat16 costs accuracy: it has to pay for itself.
+BF16_GAIN = 1.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """How a stage is computed.
+
+    Attributes:
+        threads: OpenMP threads of this process.
+        precision: "fp32" or "bf16".
+        seconds_per_step: Median, measured.
+    """
+
+    threads: int
+    precision: str
+    seconds_per_step: float
+
+    def apply(self) -> None:
+        """Set the threads of this process, as far as the machine has them."""
+        torch.set_num_threads(min(self.threads, available_cores()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What was measured and what is kept of it.
+
+    Attributes:
+        chosen: The fastest.
+        tried: All that were measured.
+        parameters: Trainable numbers.
+        memory_mb: Peak memory of the process while measuring; None where it cannot be known.
+    """
+
+    chosen: Compute
+    tried: tuple[Compute, ...]
+    parameters: int
+    memory_mb: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the run's config."""
+        return asdict(self.chosen) | {"tried": [asdict(compute) for compute in self.tried]}
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def candidates(stage: Stage, world: World) -> list[tuple[int, str]]:
+    """(threads, precision) to try, the plainest first."""
+    if world.device.type == "cuda":
+        return [(torch.get_num_threads(), precision) for precision in stage.precisions]
+    cores = max(1, available_cores() // world.size)
+    threads = sorted({1, *(2**n for n in range(1, 6) if 2**n < cores), cores})
+    return [(count, precision) for precision in stage.precisions for count in threads]
+
+
+def probe(stage: Stage, seed: int, world: World, *, on_example: bool = False) -> Probe:
+    """Measure every candidate on a few steps of `stage` and choose.
+
+    Args:
+        stage: Prepared, unless `on_example`.
+        seed: The run's.
+        world: The processes that train together; rank 0 chooses.
+        on_example: Use `stage.example` in place of `stage.batch`.
+    """
+    threads_before = torch.get_num_threads()
+    make_batch = stage.example if on_example else stage.batch
+    state = new_state(stage, seed, total_steps=1000, precision="fp32", world=world)
+    parameters = state.parameter_count()
+    tried: list[Compute] = []
+    start = time.perf_counter()
+    for threads, precision in candidates(stage, world):
+        if tried and world.from_first(time.perf_counter() - start > PROBE_S):
+            break
+        torch.set_num_threads(threads)
+        state.precision = precision
+        seconds = [
+            _seconds(lambda: take_step(stage, state, seed, make_batch), world)
+            for _ in range(1 + MEASURED_STEPS)
+        ]
+        median = statistics.median(seconds[1:])
+        tried.append(Compute(threads=threads, precision=precision, seconds_per_step=median))
+    torch.set_num_threads(threads_before)
+    memory_mb = _peak_memory_mb(world)
+    chosen = world.from_first(tried.index(_fastest(tried)))
+    return Probe(
+        chosen=tried[chosen], tried=tuple(tried), parameters=parameters, memory_mb=memory_mb
+    )
+
+
+def _fastest(tried: list[Compute]) -> Compute:
+    """The fastest, with a handicap on bfloat16."""
+
+    def cost(compute: Compute) -> float:
+        return compute.seconds_per_step * (BF16_GAIN if compute.precision == "bf16" else 1.0)
+
+    return min(tried, key=cost)
+
+
+def _seconds(action: Callable[[], Any], world: World) -> float:
+    """How long `action` takes."""
+    start = time.perf_counter()
+    action()
+    if world.device.type == "cuda":
+        torch.cuda.synchronize(world.device)
+    return time.perf_counter() - start
+
+
+def _peak_memory_mb(world: World) -> float | None:
+    """The most memory this process has held."""
+    if world.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(world.device) / 2**20
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
