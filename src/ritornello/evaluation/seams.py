@@ -4,7 +4,7 @@ A piece made in chunks has joints at known moments. If they are audible, the spe
 more than it changes at other moments of the same music.
 
 Conventions
-    wave       float (channels, time)
+    waves      pieces, each float (channels, time), all with joints at the same moments
     joints_s   moments of the joints in seconds, (joints,)
 
 Metrics
@@ -12,22 +12,25 @@ Metrics
     p_value      share of randomly placed joint grids with at least this much change
 
 The null is the same grid of joints moved by a random time (around the end and back to the start),
-which keeps the number and the spacing of the joints and loses only their place.
+which keeps the number and the spacing of the joints and loses only their place. Every piece is
+measured in units of its own mean change elsewhere, so that lively pieces count no more than calm
+ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from ritornello.errors import DataError
-from ritornello.evaluation.intervals import Estimate, resampled
+from ritornello.evaluation.intervals import Estimate, mean_interval
 from ritornello.evaluation.onsets import band_levels, hop_samples
 
 REACH_S = 0.012
 NULL_GRIDS = 1000
 
-Wave = Float[np.ndarray, "channels time"]
+Wave = Float[np.ndarray, "channels _time"]
 Moments = Float[np.ndarray, " joints"]
 
 
@@ -82,32 +85,49 @@ def flux_near(
     return around[frames]
 
 
-def seam_ratio(wave: Wave, sample_rate: int, joints_s: Moments, draw: np.random.Generator) -> Seams:
-    """Change at the joints over change elsewhere, its interval over joints, and the null.
+def change_at_joints(
+    wave: Wave, sample_rate: int, joints_s: Moments, shifts_s: Float[np.ndarray, "grids 1"]
+) -> tuple[Float[np.ndarray, " joints"], Float[np.ndarray, " grids"]]:
+    """Change at each joint, and mean change on each moved grid, over the mean of all of these.
 
     Raises:
         DataError: As `validate`; or nothing changes anywhere in the piece.
     """
     validate(wave, sample_rate, joints_s)
     frame_rate_hz = sample_rate / hop_samples(sample_rate)
-    flux = spectral_flux(wave, sample_rate)
-    at_joints = flux_near(flux, frame_rate_hz, joints_s)
     duration_s = wave.shape[-1] / sample_rate
-    shifts_s = draw.uniform(0, duration_s, size=(NULL_GRIDS, 1))
-    elsewhere = flux_near(flux, frame_rate_hz, (joints_s + shifts_s) % duration_s)
+    flux = spectral_flux(wave, sample_rate)
+    elsewhere = flux_near(flux, frame_rate_hz, (joints_s + shifts_s) % duration_s).mean(axis=1)
     usual = float(elsewhere.mean())
     if usual == 0:
         raise DataError("the spectrum never changes: seams cannot be told in silence")
-    ratio = resampled(len(at_joints), lambda chosen: at_joints[chosen].mean() / usual, draw)
-    exceeding = int(np.sum(elsewhere.mean(axis=1) >= at_joints.mean()))
-    return Seams(ratio=ratio, p_value=(1 + exceeding) / (1 + NULL_GRIDS))
+    return flux_near(flux, frame_rate_hz, joints_s) / usual, elsewhere / usual
+
+
+def seam_ratio(
+    waves: Sequence[Wave], sample_rate: int, joints_s: Moments, draw: np.random.Generator
+) -> Seams:
+    """Change at the joints over change elsewhere, its interval over joints, and the null.
+
+    Raises:
+        DataError: No pieces; or as `change_at_joints`.
+    """
+    if not waves:
+        raise DataError("got no pieces, expected at least one")
+    shifts_s = draw.uniform(0, waves[0].shape[-1] / sample_rate, size=(NULL_GRIDS, 1))
+    each = [change_at_joints(wave, sample_rate, joints_s, shifts_s) for wave in waves]
+    at_joints = np.concatenate([at for at, _ in each])
+    # Each piece's grids in an order of its own: every combination of places is a null.
+    null = np.mean([draw.permutation(moved) for _, moved in each], axis=0)
+    exceeding = int(np.sum(null >= at_joints.mean()))
+    return Seams(ratio=mean_interval(at_joints, draw), p_value=(1 + exceeding) / (1 + NULL_GRIDS))
 
 
 def evaluate(
-    wave: Wave, sample_rate: int, joints_s: Moments, draw: np.random.Generator
+    waves: Sequence[Wave], sample_rate: int, joints_s: Moments, draw: np.random.Generator
 ) -> dict[str, float]:
-    """The ratio, its interval, the number of joints and the p-value of one piece."""
-    seams = seam_ratio(wave, sample_rate, joints_s, draw)
+    """The ratio, its interval, the number of joints and the p-value."""
+    seams = seam_ratio(waves, sample_rate, joints_s, draw)
     return {
         "seam_ratio": seams.ratio.value,
         "seam_ratio_low": seams.ratio.low,
