@@ -69,7 +69,7 @@ from ritornello.training.state import TrainState
 from ritornello.training.step import new_state, take_step
 
 SAVE_EVERY_S = 300.0
-CHECK_EVERY_S = 10.0
+PROBE_S, PROBE_PART = 60.0, 0.05
 TABLE_ROWS = 1000
 
 
@@ -251,7 +251,10 @@ def chosen_compute(stage: Stage, chain: _Chain) -> Compute:
     known = chain.world.from_first(chain.run.compute(stage.name))
     if known is None:
         chain.display.say(f"{stage.name}: measuring threads and precision")
-        known = chain.world.from_first(probe(stage, chain.seed, chain.world).as_json())
+        budget_s = chain.plan.stages[stage.name].budget_s
+        limit_s = PROBE_S if budget_s is None else min(PROBE_S, budget_s * PROBE_PART)
+        measured = probe(stage, chain.seed, chain.world, limit_s=limit_s)
+        known = chain.world.from_first(measured.as_json())
         if chain.world.is_first:
             chain.run.keep_compute(stage.name, known)
     return Compute(
@@ -302,6 +305,7 @@ class _Session:
         self._last_save_s = self._last_check_s = time.monotonic()
         self._step_end_s = time.monotonic()
         self._speed_s = 0.0
+        self._trained_s, self._trained_steps = 0.0, 0
 
     @property
     def _first(self) -> bool:
@@ -339,6 +343,13 @@ class _Session:
         now = time.monotonic()
         seconds, self._step_end_s = now - self._step_end_s, now
         self._speed_s = 0.9 * self._speed_s + 0.1 * seconds if self._speed_s else seconds
+        self._trained_s += seconds
+        self._trained_steps += 1
+
+    @property
+    def _pace_s(self) -> float:
+        """Mean seconds per step of this session: a short burst of other work moves it little."""
+        return self._trained_s / max(1, self._trained_steps)
 
     def is_time_to_look(self) -> bool:
         """Whether this step is one of the planned evaluations before the last."""
@@ -369,6 +380,7 @@ class _Session:
             self.chain.display.say(f"{stage.name} step {state.step}: {told}")
         figures = self.chain.world.from_first(figures)
         self.look_s = time.monotonic() - start_s
+        self.chain.plan.stages[stage.name].look_s = self.look_s
         self._step_end_s = time.monotonic()
         return figures
 
@@ -387,22 +399,21 @@ class _Session:
         self._last_save_s = self._step_end_s = time.monotonic()
 
     def keep_safe_and_in_time(self) -> None:
-        """Save when the last save is old; shorten the plan when the stage would end too late."""
+        """Save when the last save is old; plan anew when the stage would end off its time."""
+        plan, name, state = self.chain.plan, self.stage.name, self.state
         now = time.monotonic()
-        shorter = None
-        if now - self._last_check_s > CHECK_EVERY_S:
+        steps = None
+        every_s = plan.check_every_s(name)
+        if every_s is not None and now - self._last_check_s > every_s:
             self._last_check_s = now
-            shorter = self.chain.plan.overrun_steps(
-                self.stage.name, self.state.step, self.clock.spent_s, self._speed_s
-            )
+            steps = plan.replanned_steps(name, state.step, self.clock.spent_s, self._pace_s)
         due = now - self._last_save_s > SAVE_EVERY_S
-        due, shorter = self.chain.world.from_first([due, shorter])
-        if shorter is not None:
-            self.chain.plan.shorten(self.stage.name, self.state.step, shorter, self._speed_s)
-            self.state.replan(shorter)
+        due, steps = self.chain.world.from_first([due, steps])
+        if steps is not None:
+            plan.replan(name, state.step, steps, self._pace_s)
+            state.replan(steps)
             self.chain.display.say(
-                f"{self.stage.name}: slower than measured; shortened to {shorter} steps to end in "
-                "time"
+                f"{name}: {self._pace_s:.3g} s per step; planned {steps} steps to end in time"
             )
-        if due or shorter is not None:
+        if due or steps is not None:
             self.save()

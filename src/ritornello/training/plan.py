@@ -4,10 +4,11 @@ A stage's budget is fixed at its first start: what is left of the limit, shared 
 not yet finished. Preparation and evaluation count. The budget and the measured speed give a step
 count, and from there schedules depend on steps alone.
 
-When the machine turns out busier than it was when measured, `overrun_steps` shortens the stage.
-That happens at a saved point and is recorded as an event; the saved state carries the shortened
-plan, so resuming repeats it bit for bit. A plan is never lengthened on its own: time that a stage
-leaves over goes to the stages after it. `extend` makes a new plan on request.
+The machine may turn out busier, or idler, than it was when measured. When the projected end is off
+by more than `TOLERANCE` of the budget, `replanned_steps` gives a new count. That happens at a saved
+point and is recorded as an event; the saved state carries the new plan, so resuming from it repeats
+it bit for bit, and the learning rate goes on from where it is. Time that a stage leaves over goes
+to the stages after it. `extend` makes a new plan on request.
 """
 
 import math
@@ -22,7 +23,8 @@ from ritornello.training.run import RunFolder
 EVALUATIONS = 10
 EVALUATION_PART = 0.1
 MARGIN = 0.03
-OVERRUN = 1.1
+TOLERANCE = 0.05
+CHECKS = 20
 
 
 @dataclass
@@ -136,30 +138,36 @@ class Plan:
         self._record("steps", name, steps=stage.steps, seconds_per_step=seconds_per_step)
         return stage.steps
 
-    def overrun_steps(self, name: str, step: int, spent_s: float, speed_s: float) -> int | None:
-        """The shorter total that ends stage `name` in time, None while it is on time.
+    def check_every_s(self, name: str) -> float | None:
+        """Seconds between two looks at the clock for stage `name`; None without a time limit."""
+        budget_s = self.stages[name].budget_s
+        return None if budget_s is None else max(1.0, budget_s / CHECKS)
+
+    def replanned_steps(self, name: str, step: int, spent_s: float, pace_s: float) -> int | None:
+        """The step count that ends stage `name` in time, None while the planned one does.
 
         Args:
             name: The stage.
             step: Steps finished.
             spent_s: Seconds it has used.
-            speed_s: Seconds per step at present.
+            pace_s: Seconds per step of late.
         """
         stage = self.stages[name]
         if stage.budget_s is None:
             return None
         to_come = stage.evaluations - step * stage.evaluations // max(stage.steps, 1)
-        end_s = spent_s + (stage.steps - step) * speed_s + to_come * stage.look_s
-        if end_s <= stage.budget_s * OVERRUN:
+        looks_s = to_come * stage.look_s
+        end_s = spent_s + (stage.steps - step) * pace_s + looks_s
+        if abs(end_s - stage.budget_s) <= stage.budget_s * TOLERANCE:
             return None
-        training_s = (stage.budget_s - spent_s) * (1 - MARGIN) - stage.look_s
-        total = step + max(0, math.floor(training_s / speed_s))
-        return total if total < stage.steps else None
+        training_s = (stage.budget_s - spent_s) * (1 - MARGIN) - looks_s
+        total = step + max(0, math.floor(training_s / pace_s))
+        return None if total == stage.steps else total
 
-    def shorten(self, name: str, step: int, steps: int, speed_s: float) -> None:
-        """Record that stage `name` was cut to `steps` at `step`."""
+    def replan(self, name: str, step: int, steps: int, pace_s: float) -> None:
+        """Record that stage `name`, at `step`, goes on to `steps`."""
         before, self.stages[name].steps = self.stages[name].steps, steps
-        self._record("shorten", name, step=step, steps=steps, before=before, speed_s=speed_s)
+        self._record("replan", name, step=step, steps=steps, before=before, pace_s=pace_s)
 
     def extend(self, seconds: float, shares: Mapping[str, float]) -> list[str]:
         """Give `seconds` to the unfinished stages of `shares`, or to the last if there are none.

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,6 @@ from ritornello.training.distributed import World
 from ritornello.training.step import new_state, take_step
 
 MEASURED_STEPS = 3
-PROBE_S = 60.0
 # bfloat16 costs accuracy: it has to pay for itself.
 BF16_GAIN = 1.15
 
@@ -76,41 +76,50 @@ def candidates(stage: Stage, world: World) -> list[tuple[int, str]]:
         return [(torch.get_num_threads(), precision) for precision in stage.precisions]
     cores = max(1, available_cores() // world.size)
     threads = sorted({1, *(2**n for n in range(1, 6) if 2**n < cores), cores})
-    return [(count, precision) for precision in stage.precisions for count in threads]
+    return [(count, precision) for count in threads for precision in stage.precisions]
 
 
-def probe(stage: Stage, seed: int, world: World, *, on_example: bool = False) -> Probe:
+def probe(
+    stage: Stage, seed: int, world: World, *, limit_s: float, on_example: bool = False
+) -> Probe:
     """Measure every candidate on a few steps of `stage` and choose.
 
     Args:
         stage: Prepared, unless `on_example`.
         seed: The run's.
         world: The processes that train together; rank 0 chooses.
+        limit_s: After so many seconds no further candidate is tried.
         on_example: Use `stage.example` in place of `stage.batch`.
     """
     threads_before = torch.get_num_threads()
     make_batch = stage.example if on_example else stage.batch
     state = new_state(stage, seed, total_steps=1000, precision="fp32", world=world)
-    parameters = state.parameter_count()
+    tries = candidates(stage, world)
     tried: list[Compute] = []
-    start = time.perf_counter()
-    for threads, precision in candidates(stage, world):
-        if tried and world.from_first(time.perf_counter() - start > PROBE_S):
+    start_s = time.perf_counter()
+    for threads, precision in tries:
+        if tried and world.from_first(time.perf_counter() - start_s > limit_s):
             break
         torch.set_num_threads(threads)
         state.precision = precision
-        seconds = [
-            _seconds(lambda: take_step(stage, state, seed, make_batch), world)
-            for _ in range(1 + MEASURED_STEPS)
-        ]
-        median = statistics.median(seconds[1:])
-        tried.append(Compute(threads=threads, precision=precision, seconds_per_step=median))
+        step = partial(take_step, stage, state, seed, make_batch)
+        seconds = _measure(step, world, limit_s / len(tries))
+        tried.append(Compute(threads=threads, precision=precision, seconds_per_step=seconds))
     torch.set_num_threads(threads_before)
-    memory_mb = _peak_memory_mb(world)
-    chosen = world.from_first(tried.index(_fastest(tried)))
     return Probe(
-        chosen=tried[chosen], tried=tuple(tried), parameters=parameters, memory_mb=memory_mb
+        chosen=tried[world.from_first(tried.index(_fastest(tried)))],
+        tried=tuple(tried),
+        parameters=state.parameter_count(),
+        memory_mb=_peak_memory_mb(world),
     )
+
+
+def _measure(step: Callable[[], Any], world: World, limit_s: float) -> float:
+    """Median seconds of a few steps after a first one; fewer when they take long."""
+    first_s = _seconds(step, world)
+    count = MEASURED_STEPS if first_s * MEASURED_STEPS < limit_s else 1
+    count = world.from_first(count)
+    return statistics.median([_seconds(step, world) for _ in range(count)])
 
 
 def _fastest(tried: list[Compute]) -> Compute:
