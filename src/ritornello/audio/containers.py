@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import soundfile
 
 from ritornello.errors import AudioError
 
@@ -22,6 +23,8 @@ _UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # what programs write that stream a WAV into a 
 _RIFF_LIMIT = 0xFFFFFFFF
 _OGG_TAIL = 128 * 1024  # two pages of the largest size
 _OGG_END_OF_STREAM = 0x04
+_XING_HAS_FRAMES, _XING_HAS_BYTES = 0x01, 0x02
+_MP3_SLACK_BYTES = 4096  # two of the largest frames: what taggers and old encoders miscount
 
 
 def quantise(samples: np.ndarray, subtype: str) -> np.ndarray:
@@ -45,9 +48,12 @@ def _little_endian(quantised: np.ndarray, subtype: str) -> bytes:
 class WavSink:
     """A WAV file being written: header first with sizes left open, samples, comment, sizes."""
 
-    def __init__(self, path: Path, sample_rate: int, channels: int, subtype: str) -> None:
+    def __init__(
+        self, path: Path, sample_rate: int, channels: int, subtype: str, comment: str
+    ) -> None:
         self._file: BinaryIO = path.open("wb")
         self._subtype = subtype
+        self._comment = comment
         self._data_bytes = 0
         self._block_bytes = channels * WAV_FORMATS[subtype][1] // 8
         tag, bits = WAV_FORMATS[subtype]
@@ -79,11 +85,11 @@ class WavSink:
         self._file.write(block)
         self._data_bytes += len(block)
 
-    def close(self, comment: str) -> None:
+    def close(self) -> None:
         """Write the comment (LIST/INFO/ICMT), fill in the sizes and close."""
         self._file.write(b"\0" * (self._data_bytes % 2))
-        if comment:
-            text = comment.encode() + b"\0"
+        if self._comment:
+            text = self._comment.encode() + b"\0"
             self._file.write(_chunk(b"LIST", b"INFO" + _chunk(b"ICMT", text)))
         end = self._file.tell()
         self._patch(4, end - 8)
@@ -99,6 +105,38 @@ class WavSink:
     def _patch(self, position: int, size: int) -> None:
         self._file.seek(position)
         self._file.write(struct.pack("<I", size))
+
+
+class FlacSink:
+    """A FLAC file being written by libsndfile, with the same interface as `WavSink`."""
+
+    def __init__(
+        self, path: Path, sample_rate: int, channels: int, subtype: str, comment: str
+    ) -> None:
+        try:
+            self._file = soundfile.SoundFile(
+                path, "w", sample_rate, channels, subtype=subtype, format="FLAC"
+            )
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"FLAC cannot hold {channels} channels at {sample_rate} Hz ({error}); expected at "
+                "most 8 channels and 655350 Hz. Write WAV instead."
+            ) from error
+        if comment:
+            self._file.comment = comment
+
+    def write(self, quantised: np.ndarray) -> None:
+        """Append samples (time, channels) as `quantise` returns them."""
+        # libsndfile takes the upper 24 bits of 32
+        self._file.write(quantised << 8 if quantised.dtype == np.int32 else quantised)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Close without regard for the content."""
+        self._file.close()
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -138,9 +176,9 @@ def riff_comment(path: Path) -> str | None:
 
 
 def truncation(path: Path) -> str | None:
-    """What is missing from a WAV, AIFF or Ogg file by its own account; None if all is there.
+    """What is missing from a file by its own account; None if all is there, or it does not say.
 
-    FLAC and MP3 show it in decoding: fewer frames come out than the header counts.
+    FLAC, which has no size in its header, shows it in decoding.
     """
     with path.open("rb") as file:
         magic = file.read(4)
@@ -148,7 +186,7 @@ def truncation(path: Path) -> str | None:
         return _riff_truncation(path)
     if magic == b"OggS":
         return _ogg_truncation(path)
-    return None
+    return _mp3_truncation(path)
 
 
 def _riff_truncation(path: Path) -> str | None:
@@ -173,4 +211,27 @@ def _ogg_truncation(path: Path) -> str | None:
         return "its last page is cut off"
     if not page[5] & _OGG_END_OF_STREAM:
         return "its last page is not marked as the end of the stream"
+    return None
+
+
+def _mp3_truncation(path: Path) -> str | None:
+    """MP3 files of variable rate begin with a silent frame (Xing, Info) that counts the bytes."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        start = 0
+        if head[:3] == b"ID3":  # its size has seven bits per byte
+            start = 10 + sum((byte & 0x7F) << 7 * i for i, byte in enumerate(head[:5:-1]))
+        file.seek(start)
+        frame = file.read(256)
+    at = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if at < 0 or frame[:1] != b"\xff" or len(frame) < at + 16:
+        return None
+    flags = struct.unpack(">I", frame[at + 4 : at + 8])[0]
+    if not flags & _XING_HAS_BYTES:
+        return None
+    count_at = at + (12 if flags & _XING_HAS_FRAMES else 8)
+    promised = struct.unpack(">I", frame[count_at : count_at + 4])[0]
+    held = path.stat().st_size - start
+    if held < promised - _MP3_SLACK_BYTES:
+        return f"its header promises {promised} bytes, {held} are there"
     return None
