@@ -38,4 +38,6 @@ class MissingDependencyError(RitornelloError):
 
     def __init__(self, feature: str, package: str, install: str) -> None:
         """Say which feature needs which package and the one command that installs it."""
-        super().__init__(f"{feature} needs {package}, which is not installed. Install it: {install}")
+        super().__init__(
+            f"{feature} needs {package}, which is not installed. Install it: {install}"
+        )

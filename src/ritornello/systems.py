@@ -1,4 +1,4 @@
-"""The table of systems: name, module, one line of help. Strings only, so that help needs no torch."""
+"""The table of systems: name, module, one line of help. Strings only: help needs no torch."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ SYSTEMS: dict[str, SystemEntry] = {
     "musika": SystemEntry(
         package="ritornello.musika",
         system_class="Musika",
-        summary="inverting spectrogram autoencoders and a GAN on latent coordinates: endless, parallel",
+        summary="inverting spectrogram autoencoders and a GAN on latent coordinates",
         capabilities=frozenset({"controls", "form", "stream", "reconstruct"}),
     ),
 }

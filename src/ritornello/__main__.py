@@ -1,0 +1,7 @@
+"""`python -m ritornello` is the command `ritornello`."""
+
+import sys
+
+from ritornello.cli.main import main
+
+sys.exit(main())

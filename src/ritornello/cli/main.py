@@ -1,0 +1,54 @@
+"""`ritornello VERB [TARGET] [--flags] [section.key=value ...]`: the table of verbs.
+
+A verb is a module with `run(argv) -> int`, imported only when it is asked for, so that help
+answers at once. This file needs the standard library alone.
+"""
+
+import importlib
+import sys
+
+from ritornello import __version__
+from ritornello.cli.console import UsageError, guarded
+from ritornello.config import nearest
+
+VERBS: dict[str, tuple[str, str]] = {
+    "models": ("ritornello.cli.models", "list the models in the box, show the card of one"),
+    "doctor": ("ritornello.cli.doctor", "what is installed, what is missing, how to get it"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; the process's exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    return guarded(lambda: _dispatch(words), as_json="--json" in words)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0 if words else 2
+    verb, *rest = words
+    if verb == "--version":
+        print(f"ritornello {__version__}")
+        return 0
+    if verb not in VERBS:
+        raise UsageError(f"there is no verb {verb!r}; {nearest(verb, VERBS)}")
+    module, _ = VERBS[verb]
+    return importlib.import_module(module).run(rest)
+
+
+def help_text() -> str:
+    """What `ritornello --help` prints."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {summary}" for verb, (_, summary) in VERBS.items())
+    return (
+        "usage: ritornello VERB [TARGET] [--flags] [section.key=value ...]\n\n"
+        "Music as raw audio, on a laptop's CPU.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "Every verb has --help (with examples) and --json (result on stdout, logs on stderr).\n"
+        "Start here:  ritornello generate -o piano.wav"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Where a written file came from: everything that makes its bits, and nothing else (no dates).
+
+The record travels in the file's metadata; `ritornello replay` reads it, plays the same request
+again, and names what differs when the bits do.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ritornello import __version__
+from ritornello.config import to_dict
+from ritornello.errors import DataError
+from ritornello.interfaces import Audio, Request, Section
+from ritornello.loading import FoundModel
+
+PRECISION = "float32"
+
+
+def circumstances() -> dict[str, Any]:
+    """What, besides model and request, decides the bits: versions, threads, precision, kernels."""
+    return {
+        "ritornello": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "precision": PRECISION,
+        "kernel_path": f"torch {torch.backends.cpu.get_cpu_capability()}",
+    }
+
+
+def record(
+    model: FoundModel, request: Request, options: Any, inputs: Mapping[str, Path], how: str
+) -> dict[str, Any]:
+    """The provenance of one piece.
+
+    Args:
+        model: The model that plays.
+        request: What was asked.
+        options: The system's own options.
+        inputs: Files behind `request.prompt` and `request.mix`, by those names.
+        how: "whole" for `System.generate`, "stream" for `System.stream`; they agree closely, not
+            bit for bit.
+    """
+    return {
+        **circumstances(),
+        "system": model.system,
+        "model": model.name,
+        "weights_sha256": model.weights_sha256,
+        "request": request_to_dict(request),
+        "options": to_dict(options),
+        "inputs": {
+            name: {"path": str(path), "sha256": file_sha256(path)} for name, path in inputs.items()
+        },
+        "how": how,
+    }
+
+
+def request_to_dict(request: Request) -> dict[str, Any]:
+    """The request as plain values; audio inputs are left to the record's `inputs`."""
+    values = to_dict(dataclasses.replace(request, prompt=None, mix=None))
+    return {name: value for name, value in values.items() if name not in ("prompt", "mix")}
+
+
+def request_from_dict(values: Mapping[str, Any], audio: Mapping[str, Audio]) -> Request:
+    """The request that `request_to_dict` described, with its audio inputs by name.
+
+    Raises:
+        DataError: The values describe no request of this version.
+    """
+    try:
+        return Request(
+            **{
+                **values,
+                "controls": {
+                    name: tuple((float(at), float(value)) for at, value in curve)
+                    for name, curve in values["controls"].items()
+                },
+                "form": tuple(Section(**section) for section in values["form"]),
+                **audio,
+            }
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"the recorded request cannot be read: {error!r}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
