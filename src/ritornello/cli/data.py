@@ -1,0 +1,274 @@
+"""`ritornello data make RECIPE` and `ritornello data scan DIR`: datasets, made and looked at."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ritornello.cli.console import UsageError, VerbParser, emit
+from ritornello.config import nearest
+
+HELP = """\
+usage: ritornello data make RECIPE --out DIR [--flags]
+       ritornello data scan DIR [--flags]
+
+Any folder of audio is a dataset. `scan` shows what is in one; `make` renders one.
+
+  make piano   solo piano from MIDI: performances as played, scores with expression
+  scan         hours, rates, silence, clipping, split and labels; what was skipped, and why
+
+examples:
+  ritornello data make piano --out piano --hours 2
+  ritornello data make piano --out piano --midi ~/midi --rate 44100
+  ritornello data scan ~/recordings
+  ritornello data scan ~/recordings --manifest recordings.jsonl --json
+
+`ritornello data scan --help` and `ritornello data make piano --help` list the flags."""
+
+SHOWN_VALUES = 12
+
+
+def run(argv: list[str]) -> int:
+    """Run `data` with the words after it; the exit code."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(HELP)
+        return 0 if argv else 2
+    actions: dict[str, Callable[[list[str]], int]] = {"make": _make, "scan": _scan}
+    if argv[0] not in actions:
+        raise UsageError(f"data cannot {argv[0]!r}; {nearest(argv[0], actions)}")
+    return actions[argv[0]](argv[1:])
+
+
+def _make(argv: list[str]) -> int:
+    recipes: dict[str, Callable[[list[str]], int]] = {"piano": _make_piano}
+    if not argv or argv[0] in ("-h", "--help"):
+        print(HELP)
+        return 0 if argv else 2
+    if argv[0] not in recipes:
+        raise UsageError(f"there is no recipe {argv[0]!r}; {nearest(argv[0], recipes)}")
+    return recipes[argv[0]](argv[1:])
+
+
+def _piano_parser() -> VerbParser:
+    parser = VerbParser(
+        "data make piano",
+        "Render solo piano from MIDI into FLAC files with side-cars (composer, work, licence).\n"
+        "Interrupted or called again, it makes only what is missing.",
+        [
+            "ritornello data make piano --out piano --hours 2",
+            "ritornello data make piano --out piano --midi ~/maestro --midi ~/scores",
+            "ritornello data make piano --out piano --rate 22050 --soundfont Grand.sf2",
+        ],
+    )
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for the audio")
+    add(
+        "--midi",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of MIDI files; again for more (keyboard works of music21's corpus)",
+    )
+    add("--hours", type=float, metavar="H", help="stop after this much music (everything)")
+    add("--rate", type=int, default=44100, metavar="HZ", help="sample rate (44100)")
+    add(
+        "--renders",
+        type=int,
+        default=2,
+        metavar="N",
+        help="renders per piece, each with its own expression, key and room (2)",
+    )
+    add("--soundfont", type=Path, metavar="FILE", help="General MIDI sound font (an installed one)")
+    add("--seed", type=int, default=0, help="draws expression, keys and rooms (0)")
+    add("--workers", type=int, default=0, metavar="N", help="processes (0: one per core)")
+    return parser
+
+
+def _make_piano(argv: list[str]) -> int:
+    options = _piano_parser().parse(argv)
+
+    from dataclasses import asdict
+
+    from ritornello.data.recipes.piano import PianoRecipe, make_piano
+
+    recipe = PianoRecipe(
+        out=options.out,
+        midi=tuple(options.midi),
+        hours=options.hours,
+        rate=options.rate,
+        soundfont=options.soundfont,
+        seed=options.seed,
+        renders=options.renders,
+        workers=options.workers,
+    )
+    with _progress_bar("rendering") as progress:
+        made = make_piano(recipe, progress=progress)
+    result = asdict(made) | {"out": str(made.out)}
+    lines = [
+        f"{made.hours:.2f} h of piano in {made.out}: {made.works} works, "
+        f"{made.rendered} files made, {made.reused} found finished",
+        *_row("composers", _top(made.composers, "h")),
+        *_skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
+        f"look at it:    ritornello data scan {made.out}",
+        f"train on it:   ritornello train musika --data {made.out} --run runs/piano",
+    ]
+    emit(result, as_json=options.json, text=lines)
+    return 0
+
+
+def _scan_parser() -> VerbParser:
+    parser = VerbParser(
+        "data scan",
+        "Decode every audio file below a folder and report what is there. The folder is not\n"
+        "written to. Exit code 1 when nothing in it can be used.",
+        [
+            "ritornello data scan ~/recordings",
+            "ritornello data scan ~/recordings --manifest recordings.jsonl",
+            "ritornello data scan ~/recordings --json",
+        ],
+    )
+    add = parser.add_argument
+    add("dir", type=Path, nargs="+", metavar="DIR", help="a folder of audio, or several")
+    add(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="write a JSON line per file here, outside DIR; again with the same FILE, only what "
+        "has changed is decoded",
+    )
+    add("--workers", type=int, metavar="N", help="files decoded at a time (one per core, up to 4)")
+    return parser
+
+
+def _scan(argv: list[str]) -> int:
+    parser = _scan_parser()
+    options = parser.parse(argv)
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers is {options.workers}; expected 1 or more")
+
+    from ritornello.data.corpus import scan
+    from ritornello.data.summary import summary
+
+    with _manifest_place(options.manifest) as manifest, _progress_bar("scanning") as progress:
+        corpus = scan(options.dir, manifest=manifest, workers=options.workers, progress=progress)
+    written = str(options.manifest) if options.manifest else None
+    report = {"folders": [str(folder) for folder in options.dir], "manifest": written}
+    report |= summary(corpus)
+    emit(report, as_json=options.json, text=map(_printable, scan_lines(report)))
+    if not corpus.recordings:
+        print("error: there is no audio here that can be used", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def _manifest_place(asked: Path | None) -> Iterator[Path]:
+    """The manifest asked for, or one that lasts as long as the scan."""
+    if asked is not None:
+        yield asked
+        return
+    with tempfile.TemporaryDirectory(prefix="ritornello-scan-") as folder:
+        yield Path(folder) / "manifest.jsonl"
+
+
+def scan_lines(report: dict[str, Any]) -> list[str]:
+    """The report of a scan as lines for a person."""
+    channels = {"1": "mono", "2": "stereo"}
+    lines = [
+        f"{', '.join(report['folders'])}: {report['files']} recordings, {report['hours']:.2f} h",
+        *_row("works", str(report["works"])),
+        *_row("lengths", f"{_length(report['shortest_s'])} to {_length(report['longest_s'])}"),
+        *_row("rates", _counts({f"{r} Hz": n for r, n in report["sample_rates"].items()})),
+        *_row("channels", _counts({channels[c]: n for c, n in report["channels"].items()})),
+        *_row("silence", f"{report['silence']:.1%} of the time"),
+        *_row(
+            "clipping",
+            f"{report['clipping']:.4%} of the samples, in {report['clipped_files']} files",
+        ),
+        *_row("licences", _counts(report["licences"])),
+        *_row(
+            "split",
+            ", ".join(
+                f"{name} {split['files']} files {split['hours']:.2f} h"
+                for name, split in report["splits"].items()
+                if split["files"]
+            ),
+        ),
+    ]
+    if report["duplicates"]:
+        lines += _row("duplicates", f"{report['duplicates']} files hold the audio of another one")
+    for label, hours in report["labels"].items():
+        lines += _row(label, _top(hours, "h"))
+    lines = lines if report["files"] else lines[:1]
+    lines += _skipped_lines(report["skipped"])
+    if report["manifest"]:
+        lines += _row("manifest", report["manifest"])
+    return lines
+
+
+def _row(name: str, value: str) -> list[str]:
+    return [f"  {name:<11} {value}"] if value else []
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count} files" for name, count in counts.items())
+
+
+def _top(amounts: dict[str, float], unit: str) -> str:
+    """The largest amounts by name, and how many more there are."""
+    order = sorted(amounts.items(), key=lambda pair: -pair[1])
+    shown = [f"{name} {amount:.2f} {unit}" for name, amount in order[:SHOWN_VALUES]]
+    more = len(order) - len(shown)
+    return ", ".join(shown + ([f"and {more} more"] if more > 0 else []))
+
+
+def _skipped_lines(skipped: list[dict[str, str]]) -> list[str]:
+    if not skipped:
+        return []
+    return [
+        f"  skipped     {len(skipped)} files",
+        *(f"    {one['id']}: {one['reason']}" for one in skipped),
+    ]
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _printable(line: str) -> str:
+    """`line` without the halves of characters that broken file names hold."""
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def _progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A callback progress(done, total, name) that draws on stderr; nothing without a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}", markup=False),
+    )
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=None, name="")
+
+        def update(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, name=_printable(name)[-40:])
+
+        yield update
