@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 16
 FLOOR_DB = -80.0
+LOWEST_HZ = 40.0
+PICTURE_ROWS = 300
 
 
 def draw_curves(metrics: Path, picture: Path) -> None:
@@ -31,7 +33,8 @@ def draw_curves(metrics: Path, picture: Path) -> None:
 
     across = min(4, len(names))
     down = -(-len(names) // across)
-    figure = Figure(figsize=(4 * across, 2.6 * down), layout="constrained")
+    figure = Figure(figsize=(4 * across, 2.6 * down))
+    figure.subplots_adjust(hspace=0.4, left=0.06, right=0.98)
     panels = figure.subplots(down, across, squeeze=False).flat
     for name, panel in zip(names, panels, strict=False):
         points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
@@ -39,7 +42,7 @@ def draw_curves(metrics: Path, picture: Path) -> None:
         panel.plot(steps, values, linewidth=0.8, marker="." if len(points) < 30 else "")
         panel.set_title(name, fontsize=9)
         panel.tick_params(labelsize=7)
-    for panel in list(panels):
+    for panel in list(panels)[len(names) :]:
         panel.set_visible(False)
     _save(figure, picture)
 
@@ -55,15 +58,24 @@ def draw_spectrograms(audio: Mapping[str, Audio], picture: Path) -> None:
 
     levels = {name: _spectrogram_db(item) for name, item in audio.items()}
     top = max(float(level.max()) for level in levels.values())
-    figure = Figure(figsize=(min(5 * len(levels), 40), 4), layout="constrained")
+    figure = Figure(figsize=(min(5 * len(levels), 40), 4))
+    figure.subplots_adjust(wspace=0.15, left=0.06, right=0.98)
     panels = figure.subplots(1, len(levels), squeeze=False)[0]
     for (name, level), panel in zip(levels.items(), panels, strict=True):
         item = audio[name]
-        frequencies = np.linspace(0, item.sample_rate / 2, level.shape[0])
-        times = np.linspace(0, item.duration_s, level.shape[1])
-        panel.pcolormesh(times, frequencies, level, vmin=top + FLOOR_DB, vmax=top, rasterized=True)
-        panel.set_yscale("symlog", linthresh=200)
-        panel.set_ylim(30, item.sample_rate / 2)
+        low, high = LOWEST_HZ, item.sample_rate / 2
+        rows = np.geomspace(low, high, PICTURE_ROWS) / high * (level.shape[0] - 1)
+        panel.imshow(
+            level[np.round(rows).astype(int)],
+            origin="lower",
+            aspect="auto",
+            vmin=top + FLOOR_DB,
+            vmax=top,
+            extent=(0, item.duration_s, 0, 1),
+        )
+        marks = [hz for hz in (100, 300, 1000, 3000, 10000) if hz < high]
+        panel.set_yticks(np.log(np.array(marks) / low) / np.log(high / low), marks)
+        panel.tick_params(labelsize=7)
         panel.set_title(name, fontsize=9)
         panel.set_xlabel("s", fontsize=8)
     _save(figure, picture)

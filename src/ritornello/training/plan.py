@@ -21,6 +21,7 @@ from ritornello.errors import TrainingError
 from ritornello.training.run import RunFolder
 
 EVALUATIONS = 10
+STEPS_PER_EVALUATION = 50
 EVALUATION_PART = 0.1
 MARGIN = 0.03
 TOLERANCE = 0.05
@@ -135,6 +136,8 @@ class Plan:
             affordable = math.floor(left_s * EVALUATION_PART / max(look_s, 1e-9))
             stage.evaluations = min(max(1, affordable), EVALUATIONS)
             stage.steps = stage.steps_within(left_s, stage.evaluations)
+        sensible = max(1, stage.steps // STEPS_PER_EVALUATION)
+        stage.evaluations = min(stage.evaluations, sensible)
         self._record("steps", name, steps=stage.steps, seconds_per_step=seconds_per_step)
         return stage.steps
 
