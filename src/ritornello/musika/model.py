@@ -1,7 +1,7 @@
 """Generator and critic on latent coordinates, their losses and the adaptive penalty.
 
 The networks of the 44.1 kHz release, at any size; those of the 22.05 kHz paper are in
-`published_22k`. The generator turns coordinates (channels, frames) into latents of the same length,
+`paper_gan`. The generator turns coordinates (channels, frames) into latents of the same length,
 chunk by chunk: chunks know of each other only through the coordinates they share. The critic judges
 windows of several chunks glued together, and so teaches the generator to hide the joints.
 
@@ -11,6 +11,7 @@ windows of several chunks glued together, and so teaches the generator to hide t
                  `example * chunks + chunk`; steps are 4, 8, ... of a chunk's frames
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
@@ -28,7 +29,7 @@ from ritornello.shapes import Latents
 
 Coordinates = Float[Tensor, "batch coordinate_channels frames"]
 Hidden = Float[Tensor, "rows steps dim"]
-NoiseMap = Float[Tensor, "rows 1 steps"]
+NoiseMap = Float[Tensor, "rows 1 _"]
 Scores = Float[Tensor, " batch"]
 
 SQRT_HALF = sqrt(0.5)
@@ -45,6 +46,11 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
         elif isinstance(module, LayerNoise):
             nn.init.zeros_(module.scale)
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """What leaves a network under autocast, in float32; float32 and float64 stay as they are."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 class LayerNoise(nn.Module):
@@ -135,19 +141,23 @@ class FirstSteps(nn.Module):
         return rearrange(self.dense(coordinates.flatten(1)), "rows (s dim) -> rows s dim", s=4)
 
 
-class Generator(nn.Module):
-    """Latents from coordinates, every chunk of `chunk_frames` on its own (Sec. 3)."""
+class CoordinateGenerator(nn.Module, ABC):
+    """Latents from coordinates, every chunk of `chunk_frames` on its own (Sec. 3).
+
+    What all generators share: cutting windows into chunks, averaging the coordinates down, and
+    noise that is passed in, never drawn inside. Every chunk has 1 + 2 maps per middle resolution
+    + 1, in order of use.
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        channels, widths = config.coordinate_channels, config.widths
-        self.first = Steered(FirstSteps(channels, widths[0]), channels, widths[0])
-        self.blocks = nn.ModuleList(
-            UpBlock(dim_in, dim_out, channels) for dim_in, dim_out in pairwise(widths[:-1])
-        )
-        self.last = Steered(DoublingConv(widths[-2], widths[-1]), channels, widths[-1])
-        self.to_latents = SameConv(widths[-1], config.latent_dim, kernel=4)
+
+    @abstractmethod
+    def make_chunks(
+        self, pyramid: Sequence[Tensor], noise: Sequence[NoiseMap | None]
+    ) -> Float[Tensor, "rows steps latent_dim"]:
+        """Chunks from coordinates at 2, 4, ... `chunk_frames` steps and one map per noisy layer."""
 
     def noise_shapes(self, batch: int, chunks: int = 1) -> list[tuple[int, int, int]]:
         """Shapes (rows, 1, steps) of the noise maps for `batch` windows of `chunks` chunks.
@@ -159,14 +169,10 @@ class Generator(nn.Module):
         return [(batch * chunks, 1, length) for length in steps]
 
     def draw_noise(self, generator: torch.Generator, batch: int, chunks: int = 1) -> list[NoiseMap]:
-        """Standard normal noise maps; the whole noise of a chunk is drawn in one go."""
-        shapes = self.noise_shapes(batch, chunks)
-        steps = [shape[-1] for shape in shapes]
+        """Standard normal noise maps on the generator's device; a chunk's whole noise in one go."""
+        steps = [shape[-1] for shape in self.noise_shapes(batch, chunks)]
         drawn = torch.randn(
-            (batch * chunks, 1, sum(steps)),
-            generator=generator,
-            device=generator.device,
-            dtype=self.to_latents.product.weight.dtype,
+            (batch * chunks, 1, sum(steps)), generator=generator, device=generator.device
         )
         return list(drawn.split(steps, dim=-1))
 
@@ -182,19 +188,11 @@ class Generator(nn.Module):
         """
         chunks = self._chunks_in(coordinates)
         maps = self._maps(noise, rows=len(coordinates) * chunks)
-        pyramid = self._pyramid(rearrange(coordinates, "b c (n s) -> (b n) s c", n=chunks))
-        hidden = self.first(pyramid[0], pyramid[1], maps[0])
-        for level, block in enumerate(self.blocks):
-            hidden = block(hidden, pyramid[level + 2], maps[1 + 2 * level : 3 + 2 * level])
-        hidden = self.last(hidden, pyramid[-1], maps[-1])
-        return rearrange(self.to_latents(hidden), "(b n) s c -> b c (n s)", n=chunks)
-
-    def _pyramid(self, coordinates: Tensor) -> list[Tensor]:
-        """Coordinates averaged to 2, 4, ... `chunk_frames` steps."""
-        levels = [coordinates]
-        while levels[-1].shape[1] > 2:
-            levels.append(halve_by_mean(levels[-1]))
-        return levels[::-1]
+        pyramid = [rearrange(coordinates, "b c (n s) -> (b n) s c", n=chunks)]
+        while pyramid[0].shape[1] > 2:
+            pyramid.insert(0, halve_by_mean(pyramid[0]))
+        latents = full_precision(self.make_chunks(pyramid, maps))
+        return rearrange(latents, "(b n) s c -> b c (n s)", n=chunks)
 
     def _chunks_in(self, coordinates: Tensor) -> int:
         expected, chunk = self.config.coordinate_channels, self.config.chunk_frames
@@ -214,6 +212,29 @@ class Generator(nn.Module):
         if got != shapes:
             raise ConfigError(f"Noise maps are {got}; expected {shapes}. Use draw_noise.")
         return noise
+
+
+class Generator(CoordinateGenerator):
+    """The release's generator: residual up-blocks from four steps to a whole chunk."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        channels, widths = config.coordinate_channels, config.widths
+        self.first = Steered(FirstSteps(channels, widths[0]), channels, widths[0])
+        self.blocks = nn.ModuleList(
+            UpBlock(dim_in, dim_out, channels) for dim_in, dim_out in pairwise(widths[:-1])
+        )
+        self.last = Steered(DoublingConv(widths[-2], widths[-1]), channels, widths[-1])
+        self.to_latents = SameConv(widths[-1], config.latent_dim, kernel=4)
+
+    def make_chunks(
+        self, pyramid: Sequence[Tensor], noise: Sequence[NoiseMap | None]
+    ) -> Float[Tensor, "rows steps latent_dim"]:
+        """Chunks, not bounded."""
+        hidden = self.first(pyramid[0], pyramid[1], noise[0])
+        for level, block in enumerate(self.blocks):
+            hidden = block(hidden, pyramid[level + 2], noise[1 + 2 * level : 3 + 2 * level])
+        return self.to_latents(self.last(hidden, pyramid[-1], noise[-1]))
 
 
 class DownBlock(nn.Module):
@@ -265,7 +286,7 @@ class Critic(nn.Module):
         hidden = self.first(rearrange(seen, "batch c frames -> batch frames c"))
         hidden = self.blocks(functional.leaky_relu(hidden, 0.2))
         hidden = functional.leaky_relu(self.last(hidden), 0.2)
-        return self.score(hidden.flatten(1)).squeeze(1).float()
+        return full_precision(self.score(hidden.flatten(1)).squeeze(1))
 
 
 def hinge_critic_loss(real: Scores, fake: Scores) -> Float[Tensor, ""]:
@@ -281,7 +302,7 @@ def hinge_generator_loss(fake: Scores) -> Float[Tensor, ""]:
 def gradient_norms(scores: Scores, latents: Latents) -> Float[Tensor, " batch"]:
     """Squared norms of the scores' gradients with respect to `latents`, differentiable again."""
     (gradient,) = torch.autograd.grad(scores.sum(), latents, create_graph=True)
-    return gradient.float().square().sum(dim=(1, 2))
+    return full_precision(gradient).square().sum(dim=(1, 2))
 
 
 def r1_penalty(scores: Scores, real: Latents) -> Float[Tensor, ""]:
@@ -296,15 +317,15 @@ def unit_gradient_penalty(scores: Scores, real: Latents) -> Float[Tensor, ""]:
 
 def certainty(real: Scores, fake: Scores) -> float:
     """How well the critic tells real from generated, from 0 (not at all) to 1 (margins met)."""
-    return float((real.mean() - fake.mean()).clamp(0, 2) / 2)
+    return (real.mean() - fake.mean()).clamp(0, 2).item() / 2
 
 
 def next_penalty_scale(
-    scale: float, certainty: float, *, speed: float = 1e-4, threshold: float = 0.9
+    scale: float, certain: float, *, speed: float = 1e-4, threshold: float = 0.9
 ) -> float:
     """The adaptive R1 scale in [0, 1] one step later.
 
-    A critic too certain is held back by a stronger penalty, an uncertain one is freed.
+    A critic too certain (see `certainty`) is held back by a stronger penalty, another is freed.
     """
-    step = speed if certainty > threshold else -speed
+    step = speed if certain > threshold else -speed
     return min(1.0, max(0.0, scale + step))

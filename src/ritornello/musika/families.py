@@ -1,0 +1,17 @@
+"""Which generator and critic a configuration means: the paper's, or the release's at any size."""
+
+from ritornello.musika.config import MusikaConfig
+from ritornello.musika.model import CoordinateGenerator, Critic, Generator
+from ritornello.musika.paper_gan import PaperCritic, PaperGenerator
+
+
+def build_generator(config: MusikaConfig) -> CoordinateGenerator:
+    """The generator of the configuration's family, not yet initialised."""
+    cls = PaperGenerator if config.family == "paper" else Generator
+    return cls(config.generator)
+
+
+def build_critic(config: MusikaConfig) -> Critic | PaperCritic:
+    """The critic of the configuration's family, not yet initialised."""
+    cls = PaperCritic if config.family == "paper" else Critic
+    return cls(config.critic)
