@@ -225,7 +225,7 @@ def _entries(config: PianoRecipe) -> list[Entry]:
         return [entry for folder in config.midi for entry in catalogue(folder)]
     from ritornello.data.recipes.corpus_works import write_corpus_works
 
-    folder = config.out / "midi"
+    folder = config.out / ".midi"  # hidden, so that a scan for audio does not look at it
     write_corpus_works(folder)
     return catalogue(folder)
 
