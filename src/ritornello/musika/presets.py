@@ -29,7 +29,7 @@ def nano() -> MusikaConfig:
             latent_dim=16, encoder_width=64, encoder_layers=2, decoder_width=64, decoder_layers=2
         ),
         level2=Level2Config(latent_dim=16, width=64, layers=1),
-        gan=GanConfig(style_dim=8, coordinate_dim=8, chunk_frames=16, base_channels=8),
+        gan=GanConfig(style_dim=8, coordinate_dim=8, chunk_frames=16, base_channels=16),
         training=TrainingConfig(
             level1=StageConfig(share=0.3, batch=4, crop_frames=32, learning_rate=1e-3),
             level2=StageConfig(share=0.2, batch=4, crop_frames=64, learning_rate=1e-3),
@@ -77,7 +77,7 @@ def paper() -> MusikaConfig:
     From the authors' 22.05 kHz code: STFT, latent sizes, reductions, chunk and window, anchors one
     window apart, crops at any offset, fixed penalty and reconstruction with weight 10, Adam at 1e-4
     with beta1 0.9, batch 32, averaging 0.999. Widths of the autoencoders are fixed in
-    `published_22k`. The autoencoders' training was never published: those settings are this
+    `published`. The autoencoders' training was never published: those settings are this
     project's. The published models have no condition; the paper's piano experiment is
     `gan.controls=density`.
     """
@@ -107,7 +107,7 @@ def release() -> MusikaConfig:
     From the release's code: STFT, latent sizes, reductions, chunk, window and base channels,
     anchors three chunks apart so that three chunk phases occur, adaptive R1 with weight 10 and
     speed 1e-4, Adam at 1e-4 with beta1 0.5, batch 32, averaging 0.999. Widths of the autoencoders
-    are fixed in `published_44k`; their training was never published: those settings are this
+    are fixed in `published`; their training was never published: those settings are this
     project's. The release has no conditions.
     """
     return MusikaConfig(
