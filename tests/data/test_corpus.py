@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 
 from ritornello.data import corpus as corpus_module
 from ritornello.data.corpus import Corpus, scan
+from ritornello.data.recordings import measure
 from ritornello.data.summary import summary
 from ritornello.errors import DataError
 
@@ -130,10 +132,7 @@ def test_an_interrupted_scan_goes_on_where_it_was(folder, save, manifest, measur
     corpus = scan(folder, manifest=manifest, workers=1)
     assert measured == ["0.wav", "1.wav", "2.wav", "3.wav", "4.wav"]
     assert len(corpus) == 5
-    assert sorted(path.name for path in manifest.parent.iterdir()) == [
-        "manifest.jsonl",
-        "manifest.jsonl.lock",
-    ]
+    assert list(manifest.parent.iterdir()) == [manifest]
 
 
 def test_skipped_files_are_looked_at_again(folder, save, manifest):
@@ -246,6 +245,17 @@ def test_places_that_cannot_be(folder, save, tmp_path, manifest):
     with pytest.raises(DataError, match="not a readable manifest"):
         Corpus.load(manifest)
     assert len(scan(folder, manifest=manifest)) == 1
+
+
+def test_memory_does_not_grow_with_the_length_of_a_file(save):
+    peaks = []
+    for seconds in (60, 600):
+        path = save("long.wav", seconds, subtype="PCM_16")
+        tracemalloc.start()
+        measure(path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_progress_counts_every_file(nasty, manifest):

@@ -62,3 +62,24 @@ def test_a_second_process_waits_for_the_lock(tmp_path):
         assert process.poll() is None
     with process:
         assert process.stdout.readline() == "in\n"
+    assert not lock.exists()
+
+
+def test_the_lock_is_released_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="broken"), exclusive(tmp_path / "lock"):
+        raise ValueError("broken")
+    with exclusive(tmp_path / "lock"):
+        assert (tmp_path / "lock").exists()
+
+
+def test_the_lock_admits_one_at_a_time(tmp_path):
+    inside = []
+
+    def work(n):
+        with exclusive(tmp_path / "lock"):
+            inside.append(n)
+            assert len(inside) == 1
+            time.sleep(0.001)
+            inside.remove(n)
+
+    assert len(list(completed(work, range(60), 6))) == 60

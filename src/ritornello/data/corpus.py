@@ -128,6 +128,7 @@ def scan(
     _refuse_places(folders, manifest)
     found = [file for prefix, start in _named(folders) for file in walk(start, prefix)]
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
+    manifest.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(manifest.with_name(manifest.name + ".lock")):
         partial = manifest.with_name(manifest.name + ".partial")
         known = _known(manifest) | _known(partial)

@@ -1,11 +1,12 @@
 """Work over many recordings: a bounded pool, a progress callback, and a lock between processes."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,14 +47,30 @@ def exclusive(lock: Path) -> Iterator[None]:
     """Hold the lock file `lock`; a second process waits here, and a killed one releases it.
 
     The ranks of a distributed run all prepare the same caches: the first one does the work, the
-    others find it done.
+    others find it done. The file is gone afterwards.
     """
+    try:
+        import fcntl
+    except ImportError:  # Not POSIX: one process at a time is then the caller's duty.
+        yield
+        return
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as handle:
-        try:
-            import fcntl
-        except ImportError:  # Not POSIX: one process at a time is then the caller's duty.
-            yield
-            return
+    handle = lock.open("a")
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    while not _is_file(handle, lock):  # Whoever held it before has removed it since.
+        handle.close()
+        handle = lock.open("a")
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield  # Closing the file releases the lock.
+    with handle:
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _is_file(handle: IO[str], path: Path) -> bool:
+    """Whether the open `handle` is still the file that `path` names."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -91,6 +91,7 @@ class Store:
 
     def recover(self) -> None:
         """Make the files hold the trusted entries and nothing else."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._remove_other_key()
         self.entries = self.read()
         self.end = sum(entry.frames for entry in self.entries.values())
