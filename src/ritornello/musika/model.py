@@ -142,7 +142,7 @@ class FirstSteps(nn.Module):
 
 
 class CoordinateGenerator(nn.Module, ABC):
-    """Latents from coordinates, every chunk of `chunk_frames` on its own (Sec. 3).
+    """Latents from coordinates, every chunk of `chunk_frames` on its own.
 
     What all generators share: cutting windows into chunks, averaging the coordinates down, and
     noise that is passed in, never drawn inside. Every chunk has 1 + 2 maps per middle resolution
@@ -257,7 +257,7 @@ class DownBlock(nn.Module):
 
 
 class Critic(nn.Module):
-    """One score per window of latents, high for real ones (Sec. 3)."""
+    """One score per window of latents, high for real ones."""
 
     def __init__(self, config: CriticConfig) -> None:
         super().__init__()
