@@ -34,3 +34,26 @@ def _no_network():
     socket.socket.connect = connect_locally
     yield
     socket.socket.connect = real_connect
+
+
+@pytest.fixture(scope="session")
+def nano_model(tmp_path_factory):
+    """A model folder of Musika's nano preset whose weights were drawn, not trained."""
+    from ritornello.musika.codec import MusikaCodec
+    from ritornello.musika.controls import ControlScale
+    from ritornello.musika.generate import Musika
+    from ritornello.musika.model import Generator, initialise
+    from ritornello.musika.presets import nano
+
+    config, init = nano(), torch.Generator().manual_seed(0)
+    codec, generator = MusikaCodec.untrained(config), Generator(config.generator)
+    for network in (codec.level1, codec.level2, generator):
+        initialise(network, init)
+    with torch.no_grad():  # quiet enough to be sound, not clipping
+        for weight in codec.level1["decoder"].parameters():
+            weight.mul_(0.5)
+    ranges = {"density": (0.5, 9.0), "loudness": (-40.0, -12.0)}
+    scales = {name: ControlScale(low=low, high=high) for name, (low, high) in ranges.items()}
+    folder = tmp_path_factory.mktemp("models") / "nano"
+    Musika(config, codec, generator, scales).save(folder)
+    return folder

@@ -25,25 +25,25 @@ def child(code):
     return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def fastest(code):
-    """Of two runs, the one that took less CPU time (a busy machine slows even CPU time)."""
-    return min((child(code) for _ in range(2)), key=lambda run: run[1])
+def assert_quick(words, limit_s):
+    """Run help in a new process within `limit_s` of CPU time; a busy machine has three tries."""
+    for _ in range(3):
+        done, cpu_s = child(CHECKED_HELP.format(words=words))
+        assert done.returncode == 0, done.stderr
+        if cpu_s < limit_s:
+            return done.stdout
+    raise AssertionError(f"{words} took {cpu_s:.2f} s of CPU time; expected under {limit_s} s")
 
 
 def test_help_is_quick_and_torch_free():
-    done, cpu_s = fastest(CHECKED_HELP.format(words=["--help"]))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage: ritornello VERB")
-    assert cpu_s < 0.3
+    assert assert_quick(["--help"], 0.3).startswith("usage: ritornello VERB")
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_quick_torch_free_help_with_an_example(verb):
-    done, cpu_s = fastest(CHECKED_HELP.format(words=[verb, "--help"]))
-    assert done.returncode == 0, done.stderr
-    assert "--json" in done.stdout
-    assert f"  ritornello {verb}" in done.stdout.partition("examples:")[2]
-    assert cpu_s < 0.6
+    text = assert_quick([verb, "--help"], 0.6)
+    assert "--json" in text
+    assert f"  ritornello {verb}" in text.partition("examples:")[2]
 
 
 def test_help_lists_every_verb():

@@ -12,7 +12,16 @@ from ritornello.cli.console import UsageError, guarded
 from ritornello.config import nearest
 
 VERBS: dict[str, tuple[str, str]] = {
+    "generate": ("ritornello.cli.generate", "write a piece of music, or several takes of it"),
+    "stream": ("ritornello.cli.stream", "music without end: to the speakers, a pipe or a file"),
+    "train": ("ritornello.cli.train", "train a system on folders of audio; resumes by itself"),
+    "data": ("ritornello.cli.data", "make a dataset, or look at a folder of audio as one"),
+    "reconstruct": ("ritornello.cli.reconstruct", "audio through a model's codec and back"),
+    "encode": ("ritornello.cli.encode", "audio to latents or codes"),
+    "decode": ("ritornello.cli.decode", "latents or codes back to audio"),
+    "replay": ("ritornello.cli.replay", "make a generated file again and compare bit for bit"),
     "models": ("ritornello.cli.models", "list the models in the box, show the card of one"),
+    "bench": ("ritornello.cli.bench", "speed, time to first sound and memory of a model"),
     "doctor": ("ritornello.cli.doctor", "what is installed, what is missing, how to get it"),
 }
 

@@ -1,0 +1,74 @@
+"""Compressed audio on disk: one safetensors file with the sequence and what decodes it.
+
+`encode` writes it, `decode` reads it. The tensor is `latents` (batch of one, dim, frames) or
+`codes` (batch of one, codebooks, frames); the metadata names the model by its weights and gives the
+length in samples, so that decoding returns exactly as many.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ritornello.errors import CapabilityError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ritornello.interfaces import System
+
+FORMAT = "ritornello-codec-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedInfo:
+    """What a compressed file says of itself.
+
+    Attributes:
+        model: Name of the model as the user gave it.
+        weights_sha256: Its weights; decoding with others would give noise.
+        sample_rate: Of the decoded audio.
+        channels: Of the decoded audio.
+        length: Samples per channel of the decoded audio.
+        source: Name of the audio file it was made from.
+    """
+
+    model: str
+    weights_sha256: str
+    sample_rate: int
+    channels: int
+    length: int
+    source: str
+
+
+def codec_of(system: "System", model_name: str) -> Any:
+    """The codec under `system`, which is a LatentCodec or a TokenCodec."""
+    codec = getattr(system, "codec", None)
+    if codec is None:
+        raise CapabilityError(f"{model_name} is a {system.name} model, which has no codec")
+    return codec
+
+
+def write_compressed(path: Path, kind: str, sequence: "Tensor", info: CompressedInfo) -> None:
+    """Write `sequence` as tensor `kind` ("latents" or "codes") with `info` in the metadata."""
+    from safetensors.torch import save_file
+
+    metadata = {"format": FORMAT, "info": json.dumps(asdict(info), sort_keys=True)}
+    save_file({kind: sequence.contiguous()}, path, metadata=metadata)
+
+
+def read_compressed(path: Path) -> tuple["Tensor", CompressedInfo]:
+    """The sequence and its description; DataError when `path` is no such file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = list(file.keys())
+            if metadata.get("format") != FORMAT or names not in (["latents"], ["codes"]):
+                raise DataError(f"{path} was not written by `ritornello encode`")
+            return file.get_tensor(names[0]), CompressedInfo(**json.loads(metadata["info"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not a readable compressed file: {error}") from error

@@ -1,0 +1,194 @@
+"""`ritornello generate`: one verb for all systems, from a request to finished files."""
+
+import dataclasses
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ritornello.cli.console import ProgressLine, VerbParser, emit, output_path
+from ritornello.cli.playing import Order, add_model, add_request, load, order
+from ritornello.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ritornello.audio.io import WriteReport
+    from ritornello.interfaces import Audio, Request, System
+
+DEFAULT_SECONDS = 30.0
+WHOLE_UP_TO_S = 120.0
+"""Longer pieces are streamed to the disk, in memory that does not grow with their length."""
+
+SUFFIXES = (".wav", ".flac")
+
+
+def run(argv: list[str]) -> int:
+    """Generate one piece, or several takes of it."""
+    options = build_parser().parse(argv)
+    if options.takes < 1:
+        raise ConfigError(f"-n is {options.takes}; expected at least 1")
+    seconds = options.seconds
+    if seconds is None and options.form is None:
+        seconds = DEFAULT_SECONDS
+    ordered = order(options, seconds)
+    out = options.out or Path(f"{Path(options.model).resolve().name}.wav")
+    paths = [
+        output_path(path, SUFFIXES, never=tuple(ordered.inputs.values()))
+        for path in take_paths(out, options.takes)
+    ]
+    system, load_s = load(ordered.model, options.threads)
+    takes = []
+    for number, path in enumerate(paths):
+        request = dataclasses.replace(ordered.request, seed=options.seed + number)
+        take = dataclasses.replace(ordered, request=request)
+        takes.append(write_piece(system, take, path, how_to_write(system, request)))
+    result = {
+        "model": ordered.model.name,
+        "system": ordered.model.system,
+        "load_s": round(load_s, 3),
+        "takes": takes,
+    }
+    emit(result, as_json=options.json, text=itertools.chain.from_iterable(map(_lines, takes)))
+    return 0
+
+
+def build_parser() -> VerbParser:
+    """The flags of the verb."""
+    parser = VerbParser(
+        "generate",
+        "Generate a piece and write it as 24-bit WAV or FLAC. The same call writes the same\n"
+        "bytes; an audio file that has the name already is replaced. Pieces of more than two\n"
+        "minutes are streamed to the disk.",
+        [
+            "ritornello generate -o piano.wav",
+            "ritornello generate piano -o long.flac --seconds 600 --seed 3 --to-seed 7",
+            "ritornello generate piano -o song.wav --form A:16,B:8,A:16 --set density=0.7",
+            "ritornello generate piano -o take.wav -n 4        # take-1.wav .. take-4.wav",
+            "ritornello generate runs/mine -o mine.wav --set density=curve.csv --json",
+        ],
+    )
+    add_model(parser)
+    add = parser.add_argument
+    add("-o", "--out", type=Path, metavar="FILE", help="a .wav or .flac file (MODEL.wav)")
+    add("--seconds", type=float, help=f"length ({DEFAULT_SECONDS:g}, or the length of the form)")
+    add(
+        "-n",
+        dest="takes",
+        type=int,
+        default=1,
+        metavar="TAKES",
+        help="write FILE-1 .. FILE-n, with seeds seed, seed+1, ... (1)",
+    )
+    add_request(parser)
+    return parser
+
+
+def take_paths(out: Path, takes: int) -> list[Path]:
+    """`out` itself for one take, `out-1 .. out-n` for several."""
+    if takes == 1:
+        return [out]
+    return [out.with_stem(f"{out.stem}-{number}") for number in range(1, takes + 1)]
+
+
+def write_piece(system: "System", ordered: Order, path: Path, how: str) -> dict[str, Any]:
+    """Play an order into `path`, with its provenance; what a user wants to know of the file.
+
+    Args:
+        system: The loaded model.
+        ordered: What to play.
+        path: A .wav or .flac file.
+        how: "whole", or "stream" in constant memory.
+    """
+    start = time.perf_counter()
+    write = {"whole": _write_whole, "stream": _write_streamed}[how]
+    report, sections = write(system, ordered, path)
+    elapsed_s = time.perf_counter() - start
+    seconds = report.frames / system.sample_rate
+    if report.clipped:
+        print(f"{path}: {report.clipped} samples were limited to the peak", file=sys.stderr)
+    return {
+        "path": str(path),
+        "seconds": seconds,
+        "sample_rate": system.sample_rate,
+        "channels": system.channels,
+        "seed": ordered.request.seed,
+        "elapsed_s": round(elapsed_s, 3),
+        "times_real_time": round(seconds / elapsed_s, 2),
+        "gain_db": round(report.gain_db, 3),
+        "peak_dbfs": round(report.peak_dbfs, 3),
+        "clipped": report.clipped,
+        "sections": sections,
+    }
+
+
+def how_to_write(system: "System", request: "Request") -> str:
+    """How to play a request: "stream" when too long to hold in memory, otherwise "whole"."""
+    seconds = request.seconds or sum(section.seconds or 0.0 for section in request.form)
+    return "stream" if "stream" in system.capabilities and seconds > WHOLE_UP_TO_S else "whole"
+
+
+def _write_whole(system: "System", ordered: Order, path: Path) -> tuple["WriteReport", list[Any]]:
+    from ritornello.audio.io import fade, write_audio
+
+    audio = fade(system.generate(ordered.request, ordered.options))
+    meta = {**audio.meta, **ordered.record("whole")}
+    return write_audio(path, dataclasses.replace(audio, meta=meta)), meta.get("form", [])
+
+
+def _write_streamed(
+    system: "System", ordered: Order, path: Path
+) -> tuple["WriteReport", list[Any]]:
+    from ritornello.audio.io import AudioWriter
+
+    blocks = faded(system.stream(ordered.request, ordered.options))
+    first = next(blocks)
+    meta = {**first.meta, **ordered.record("stream")}
+    writer = AudioWriter(path, system.sample_rate, system.channels, meta=meta)
+    all_blocks = itertools.chain([first], blocks)
+    with writer:
+        for block in with_progress(all_blocks, path.name, ordered.request.seconds):
+            writer.write(block)
+    return writer.report(), meta.get("form", [])
+
+
+def faded(blocks: Iterator["Audio"]) -> Iterator["Audio"]:
+    """The blocks of a piece, with short fades where it begins and ends."""
+    import numpy as np
+
+    from ritornello.audio.io import FADE_S, fade
+
+    held = fade(next(blocks), end_s=0)
+    for block in blocks:
+        if block.duration_s < FADE_S:  # a last crumb is too short to fade out by itself
+            samples = np.concatenate([held.samples, block.samples], axis=1)
+            held = dataclasses.replace(held, samples=samples)
+        else:
+            yield held
+            held = block
+    yield fade(held, start_s=0)
+
+
+def with_progress(blocks: Iterator["Audio"], what: str, total_s: float | None) -> Iterator["Audio"]:
+    """The blocks unchanged, with a line on the terminal that says how far they have come."""
+    line = ProgressLine(what, total_s)
+    done_s = 0.0
+    try:
+        for block in blocks:
+            yield block
+            done_s += block.duration_s
+            line.update(done_s)
+    finally:
+        line.close()
+
+
+def _lines(take: dict[str, Any]) -> list[str]:
+    sections = [
+        f"  {letter}  {start_s:7.2f} s - {end_s:.2f} s"
+        for letter, start_s, end_s in take["sections"]
+    ]
+    return [
+        f"{take['path']}: {take['seconds']:.1f} s, {take['sample_rate']} Hz, seed {take['seed']}, "
+        f"made in {take['elapsed_s']:.1f} s ({take['times_real_time']:.1f} x real time)",
+        *sections,
+    ]

@@ -1,0 +1,196 @@
+"""What the verbs that play a model share: which model, how many threads, what is asked of it."""
+
+import argparse
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ritornello.cli.console import VerbParser
+from ritornello.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ritornello.interfaces import Request, System
+    from ritornello.loading import FoundModel
+
+DEFAULT_MODEL = "piano"
+DEFAULT_THREADS = 1
+"""One thread: always the same bits whatever the machine's cores, and never slowed by neighbours."""
+
+
+def add_model(parser: VerbParser) -> None:
+    """Add MODEL (the shipped piano when absent) and --threads."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help=f"shipped name, model folder or run folder ({DEFAULT_MODEL})",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=DEFAULT_THREADS,
+        help=f"CPU threads; part of what makes the bits ({DEFAULT_THREADS})",
+    )
+
+
+def add_request(parser: VerbParser) -> None:
+    """Add what a piece can be asked to be: seed, controls, form, inputs, the system's options."""
+    add = parser.add_argument
+    add("--seed", type=int, default=0, help="whole number >= 0; the same seed, the same music (0)")
+    add("--temperature", type=float, default=1.0, help="spread of the draws, 0 to 4 (1)")
+    add("--top-p", type=float, default=1.0, help="nucleus, for systems that sample codes (1)")
+    add("--guidance", type=float, help="classifier-free guidance, for systems that have it")
+    add(
+        "--set",
+        dest="controls",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a control: a number, or a CSV file of seconds,value rows for a curve over time",
+    )
+    add("--form", metavar="FORM", help="sections that return: AABA, or with seconds A:16,B:8,A:16")
+    add("--to-seed", type=int, metavar="SEED", help="travel from --seed's style to this one's")
+    add("--continue", dest="prompt", type=Path, metavar="FILE", help="audio to continue")
+    add("--mix", type=Path, metavar="FILE", help="audio to accompany, with --stem")
+    add("--stem", metavar="NAME", help="the instrument wanted beside --mix")
+    add("--composer", metavar="NAME", help="short for --label composer=NAME")
+    add(
+        "--label",
+        dest="labels",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a label the model was trained with",
+    )
+    add("--lyrics", type=Path, metavar="FILE", help="text file with the words to sing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One piece, ordered: the model, the request, the system's own options, the input files."""
+
+    model: "FoundModel"
+    request: "Request"
+    options: Any
+    inputs: dict[str, Path]
+
+    def record(self, how: str) -> dict[str, Any]:
+        """The provenance of the piece, played "whole" or as a "stream"."""
+        from ritornello import provenance
+
+        return provenance.record(self.model, self.request, self.options, self.inputs, how)
+
+
+def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Order:
+    """The order that the parsed flags describe, checked before any weights are read.
+
+    Args:
+        options: Flags of `add_model` and `add_request`.
+        seconds: Length of the piece; None leaves it to the form or the system.
+        own: Further fields of the system's own Options.
+    """
+    from ritornello.audio.io import read_audio
+    from ritornello.interfaces import Request
+    from ritornello.loading import find
+    from ritornello.musika.form import parse_form
+
+    model = find(options.model)
+    inputs = {
+        name: path
+        for name, path in (("prompt", options.prompt), ("mix", options.mix))
+        if path is not None
+    }
+    labels = dict(_pair(text, "--label") for text in options.labels)
+    if options.composer is not None:
+        labels["composer"] = options.composer
+    needs = {"prompt": "continue", "mix": "accompany"}
+    model.require(frozenset(needs[name] for name in inputs))
+    request = Request(
+        seconds=seconds,
+        seed=options.seed,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        prompt=read_audio(options.prompt) if options.prompt else None,
+        mix=read_audio(options.mix) if options.mix else None,
+        stem=options.stem,
+        labels=labels,
+        lyrics=read_lyrics(options.lyrics) if options.lyrics else None,
+        controls=dict(read_control(text) for text in options.controls),
+        form=parse_form(options.form) if options.form else (),
+        guidance=options.guidance,
+    )
+    model.check(request)
+    if options.to_seed is not None:
+        own["to_seed"] = options.to_seed
+    return Order(model=model, request=request, options=model.options(**own), inputs=inputs)
+
+
+def load(model: "FoundModel", threads: int) -> tuple["System", float]:
+    """The system, ready to play on `threads` threads, and the seconds that loading took."""
+    if threads < 1:
+        raise ConfigError(f"--threads is {threads}; expected at least 1")
+    start = time.perf_counter()
+
+    import torch
+
+    torch.set_num_threads(threads)
+    return model.load(), time.perf_counter() - start
+
+
+def read_control(text: str) -> tuple[str, tuple[tuple[float, float], ...]]:
+    """A control's name and curve from `density=0.7` or `density=curve.csv`."""
+    name, value = _pair(text, "--set")
+    try:
+        return name, ((0.0, float(value)),)
+    except ValueError:
+        return name, read_curve(Path(value))
+
+
+def read_curve(path: Path) -> tuple[tuple[float, float], ...]:
+    """The (seconds, value) rows of a CSV file; a first row of words is a heading.
+
+    Raises:
+        ConfigError: No such file, a row that is not two numbers, or times that do not rise.
+    """
+    if not path.is_file():
+        raise ConfigError(f"control value {str(path)!r} is neither a number nor a CSV file")
+    points: list[tuple[float, float]] = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            if not "".join(row).strip():
+                continue
+            try:
+                seconds, value = map(float, row)
+            except ValueError:
+                if number == 1:
+                    continue
+                raise ConfigError(
+                    f"{path} line {number} is {','.join(row)!r}; expected seconds,value"
+                ) from None
+            if points and seconds <= points[-1][0]:
+                raise ConfigError(f"{path} line {number}: time {seconds:g} s does not rise")
+            points.append((seconds, value))
+    if not points:
+        raise ConfigError(f"{path} has no rows; expected seconds,value rows")
+    return tuple(points)
+
+
+def read_lyrics(path: Path) -> str:
+    """The text of a lyrics file; ConfigError when it is missing, empty or not UTF-8."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read lyrics from {path}: {error}") from error
+    if not text.strip():
+        raise ConfigError(f"{path} has no words in it")
+    return text
+
+
+def _pair(text: str, flag: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise ConfigError(f"{flag} got {text!r}; expected NAME=VALUE")
+    return name, value

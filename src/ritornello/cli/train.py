@@ -1,0 +1,125 @@
+"""`ritornello train SYSTEM`: the whole chain, or one stage, from a folder of audio to a model."""
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ritornello.cli.console import UsageError, VerbParser, duration_s, emit
+from ritornello.config import nearest
+from ritornello.systems import SYSTEMS
+from ritornello.training.options import PRESETS, TrainOptions
+
+
+def run(argv: list[str]) -> int:
+    """Train, resume, extend or plan a run."""
+    system, options = parse(argv)
+    train_module = importlib.import_module(f"{SYSTEMS[system].package}.train")
+    result = train_module.run_training(options)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
+        emit(result, as_json=options.json, text=_lines(result, options))
+    return 0
+
+
+def parse(argv: list[str]) -> tuple[str, TrainOptions]:
+    """The system and what is asked of it."""
+    options = build_parser().parse(argv)
+    if options.system not in SYSTEMS:
+        raise UsageError(
+            f"there is no system {options.system!r}; {nearest(options.system, SYSTEMS)}"
+        )
+    train_options = TrainOptions(
+        data=tuple(options.data),
+        run=options.run,
+        preset=options.preset,
+        stage=options.stage,
+        from_model=options.from_model,
+        from_codec=options.from_codec,
+        unfreeze_codec=options.unfreeze_codec,
+        time_limit_s=options.time_limit,
+        extend_s=options.extend,
+        plan_only=options.plan,
+        cache=options.cache,
+        seed=options.seed,
+        overrides=tuple(options.overrides),
+        json=options.json,
+    )
+    return options.system, train_options
+
+
+def build_parser() -> VerbParser:
+    """The flags of the verb."""
+    parser = VerbParser(
+        "train",
+        "Train a system on folders of audio. Every chain ends with a model that plays; stop at\n"
+        "any moment and run the same command again to resume.",
+        [
+            "ritornello train musika --data ~/recordings --run runs/mine --time-limit 2h",
+            "ritornello train musika --data ~/recordings --run runs/mine --from piano",
+            "ritornello train musika --data ~/recordings --run runs/mine --plan",
+            "ritornello train musika --data ~/recordings --run runs/mine gan.base_channels=64",
+            "torchrun --nproc-per-node 2 -m ritornello train musika --data DIR --run RUN",
+        ],
+    )
+    add = parser.add_argument
+    add("system", help=" | ".join(f"{name}: {entry.summary}" for name, entry in SYSTEMS.items()))
+    add("overrides", nargs="*", metavar="key=value", help="change the preset, e.g. gan.noise=0.1")
+    add(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="a folder of audio; give it again for more folders",
+    )
+    add(
+        "--run",
+        type=Path,
+        required=True,
+        metavar="RUN",
+        help="folder of the run; the same again resumes",
+    )
+    add(
+        "--preset",
+        choices=PRESETS,
+        help="nano: seconds, for tests; small: two cores, an hour or two; base: one GPU, a day; "
+        "paper, release: as published",
+    )
+    add("--stage", metavar="S", help="train this stage alone")
+    add(
+        "--from",
+        dest="from_model",
+        metavar="MODEL",
+        help="start from the weights of a shipped name or folder; its codec stays as it is",
+    )
+    add("--from-codec", metavar="MODEL", help="take over only the codec of a model")
+    add("--unfreeze-codec", action="store_true", help="with --from: train the codec too")
+    add("--time-limit", type=duration_s, metavar="TIME", help="for all stages together, e.g. 60m")
+    add(
+        "--extend",
+        type=duration_s,
+        metavar="TIME",
+        help="add time to a run that has used its limit",
+    )
+    add(
+        "--plan",
+        action="store_true",
+        help="measure a few steps, print parameters, memory and end times, train nothing",
+    )
+    add("--cache", type=Path, metavar="DIR", help="folder for cached latents (RUN/cache)")
+    add("--seed", type=int, help="whole number >= 0 (0)")
+    return parser
+
+
+def _lines(result: dict[str, Any], options: TrainOptions) -> list[str]:
+    lines = [f"{key}: {_readable(value)}" for key, value in result.items()]
+    if not options.plan_only:
+        lines.append(f"play it:  ritornello generate {options.run} -o out.wav")
+    return lines
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
