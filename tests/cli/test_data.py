@@ -30,15 +30,15 @@ def test_scan_tells_a_person_what_is_there(folder, capsys):
     assert data.run(["scan", str(folder)]) == 0
     shown = capsys.readouterr().out
     for expected in (
-        "2 recordings, 0.00 h",
+        "2 recordings, 3.0 s",
         "1.0 s to 2.0 s",
-        "16000 Hz: 1 files, 8000 Hz: 1 files",
-        "mono: 1 files, stereo: 1 files",
-        "CC0: 1 files, unknown: 1 files",
-        "train 1 files",
-        "valid 1 files",
-        "composer    Fanny Hensel 0.00 h",
-        "skipped     1 files",
+        "16000 Hz: 1 file, 8000 Hz: 1 file",
+        "mono: 1 file, stereo: 1 file",
+        "CC0: 1 file, unknown: 1 file",
+        "train 1 file ",
+        "valid 1 file ",
+        "composer    Fanny Hensel 2.0 s",
+        "skipped     1 file",
         "broken.wav: ",
     ):
         assert expected in shown

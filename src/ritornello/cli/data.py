@@ -108,9 +108,9 @@ def _make_piano(argv: list[str]) -> int:
         made = make_piano(recipe, progress=progress)
     result = asdict(made) | {"out": str(made.out)}
     lines = [
-        f"{made.hours:.2f} h of piano in {made.out}: {made.works} works, "
+        f"{_hours(made.hours)} of piano in {made.out}: {made.works} works, "
         f"{made.rendered} files made, {made.reused} found finished",
-        *_row("composers", _top(made.composers, "h")),
+        *_row("composers", _top(made.composers)),
         *_skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
         f"look at it:    ritornello data scan {made.out}",
         f"train on it:   ritornello train musika --data {made.out} --run runs/piano",
@@ -178,7 +178,7 @@ def scan_lines(report: dict[str, Any]) -> list[str]:
     """The report of a scan as lines for a person."""
     channels = {"1": "mono", "2": "stereo"}
     lines = [
-        f"{', '.join(report['folders'])}: {report['files']} recordings, {report['hours']:.2f} h",
+        f"{', '.join(report['folders'])}: {report['files']} recordings, {_hours(report['hours'])}",
         *_row("works", str(report["works"])),
         *_row("lengths", f"{_length(report['shortest_s'])} to {_length(report['longest_s'])}"),
         *_row("rates", _counts({f"{r} Hz": n for r, n in report["sample_rates"].items()})),
@@ -186,22 +186,22 @@ def scan_lines(report: dict[str, Any]) -> list[str]:
         *_row("silence", f"{report['silence']:.1%} of the time"),
         *_row(
             "clipping",
-            f"{report['clipping']:.4%} of the samples, in {report['clipped_files']} files",
+            f"{report['clipping']:.4%} of the samples, in {_files(report['clipped_files'])}",
         ),
         *_row("licences", _counts(report["licences"])),
         *_row(
             "split",
             ", ".join(
-                f"{name} {split['files']} files {split['hours']:.2f} h"
+                f"{name} {_files(split['files'])} {_hours(split['hours'])}"
                 for name, split in report["splits"].items()
                 if split["files"]
             ),
         ),
     ]
     if report["duplicates"]:
-        lines += _row("duplicates", f"{report['duplicates']} files hold the audio of another one")
+        lines += _row("duplicates", f"{_files(report['duplicates'])} with the audio of another one")
     for label, hours in report["labels"].items():
-        lines += _row(label, _top(hours, "h"))
+        lines += _row(label, _top(hours))
     lines = lines if report["files"] else lines[:1]
     lines += _skipped_lines(report["skipped"])
     if report["manifest"]:
@@ -214,13 +214,13 @@ def _row(name: str, value: str) -> list[str]:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name}: {count} files" for name, count in counts.items())
+    return ", ".join(f"{name}: {_files(count)}" for name, count in counts.items())
 
 
-def _top(amounts: dict[str, float], unit: str) -> str:
-    """The largest amounts by name, and how many more there are."""
-    order = sorted(amounts.items(), key=lambda pair: -pair[1])
-    shown = [f"{name} {amount:.2f} {unit}" for name, amount in order[:SHOWN_VALUES]]
+def _top(hours: dict[str, float]) -> str:
+    """The names with most hours, and how many more there are."""
+    order = sorted(hours.items(), key=lambda pair: -pair[1])
+    shown = [f"{name} {_hours(amount)}" for name, amount in order[:SHOWN_VALUES]]
     more = len(order) - len(shown)
     return ", ".join(shown + ([f"and {more} more"] if more > 0 else []))
 
@@ -229,9 +229,17 @@ def _skipped_lines(skipped: list[dict[str, str]]) -> list[str]:
     if not skipped:
         return []
     return [
-        f"  skipped     {len(skipped)} files",
+        *_row("skipped", _files(len(skipped))),
         *(f"    {one['id']}: {one['reason']}" for one in skipped),
     ]
+
+
+def _files(count: int) -> str:
+    return f"{count} file" if count == 1 else f"{count} files"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2f} h" if hours >= 1 else _length(hours * 3600)
 
 
 def _length(seconds: float) -> str:

@@ -25,7 +25,7 @@ def summary(corpus: Corpus) -> dict[str, Any]:
 
     return {
         "files": len(recordings),
-        "hours": round(corpus.hours, 4),
+        "hours": round(corpus.hours, 6),
         "shortest_s": round(min(lengths, default=0.0), 3),
         "longest_s": round(max(lengths, default=0.0), 3),
         "works": len({recording.work for recording in recordings}),
@@ -36,7 +36,7 @@ def summary(corpus: Corpus) -> dict[str, Any]:
         "clipping": round(weighted(lambda r: r.measured.clipping), 6),
         "clipped_files": sum(recording.measured.clipping > 0 for recording in recordings),
         "splits": {
-            name: {"files": len(corpus.split(name)), "hours": round(corpus.split(name).hours, 4)}
+            name: {"files": len(corpus.split(name)), "hours": round(corpus.split(name).hours, 6)}
             for name in SPLITS
         },
         "licences": _tally(corpus, lambda r: r.licence or "unknown"),
@@ -60,6 +60,6 @@ def _label_hours(corpus: Corpus) -> dict[str, dict[str, float]]:
         for label, value in recording.labels.items():
             hours[label][value] += recording.duration_s / 3600
     return {
-        label: {value: round(h, 4) for value, h in sorted(of.items(), key=lambda pair: -pair[1])}
+        label: {value: round(h, 6) for value, h in sorted(of.items(), key=lambda pair: -pair[1])}
         for label, of in sorted(hours.items())
     }
