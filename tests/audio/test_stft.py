@@ -166,6 +166,22 @@ def test_empty_mel_bands_are_refused():
         mel_filterbank(44100, 256, 128)
 
 
+def test_mel_filters_made_in_inference_serve_training():
+    with torch.inference_mode():
+        filters = mel_filterbank(16000, 512, 30)
+    wave = torch.ones(1, 2000, requires_grad=True)
+    log_mel(wave, StftConfig(512, 128), filters).sum().backward()
+    assert wave.grad is not None
+
+
+def test_log_mel_keeps_its_precision_under_autocast():
+    config, filters = StftConfig(512, 128), mel_filterbank(16000, 512, 30)
+    wave = noise(1, 4000).float()
+    expected = log_mel(wave, config, filters)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(log_mel(wave, config, filters), expected)
+
+
 def test_log_mel_of_a_sine_peaks_in_its_band():
     config = StftConfig(1024, 256)
     filters = mel_filterbank(22050, 1024, 40)

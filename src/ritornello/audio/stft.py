@@ -189,6 +189,7 @@ def mel_to_hz(mel: float) -> float:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # the tensor is kept, and training must be able to use it later
 def mel_filterbank(
     sample_rate: int, n_fft: int, mels: int, f_min: float = 0.0, f_max: float | None = None
 ) -> Float[Tensor, "mels bins"]:
@@ -230,7 +231,9 @@ def log_mel(
 ) -> Float[Tensor, "*lead mels frames"]:
     """Natural logarithm of the mel magnitudes, those below `floor` raised to it."""
     magnitudes = stft(wave, config).abs()
-    return (filters.to(magnitudes) @ magnitudes).clamp_min(floor).log()
+    # in half precision the product would lose the quiet bands
+    with torch.autocast(wave.device.type, enabled=False):
+        return (filters.to(magnitudes) @ magnitudes).clamp_min(floor).log()
 
 
 def griffin_lim(
