@@ -26,9 +26,9 @@ class ToyCodec(Stage):
 
     name = "codec"
 
-    def __init__(self, *, share=1.0, steps=12, size=4, lr=3e-3, accumulate=1, schedule="cosine"):
+    def __init__(self, *, share=1.0, steps=12, size=4, lr=3e-3, accumulate=1, audible=False):
         self.share, self.steps, self.size, self.lr = share, steps, size, lr
-        self.accumulate, self.schedule = accumulate, schedule
+        self.accumulate, self.audible = accumulate, audible
         self.prepared = 0
 
     def prepare(self):
@@ -46,7 +46,6 @@ class ToyCodec(Stage):
             "codec": OptimConfig(
                 modules=("encoder", "decoder"),
                 lr=self.lr,
-                schedule=self.schedule,
                 warmup_steps=4,
                 clip_norm=1.0,
                 ema_decay=0.99,
@@ -86,6 +85,8 @@ class ToyCodec(Stage):
         return {"mse": float((real - made).pow(2).mean())}
 
     def samples(self, state):
+        if not self.audible:
+            return {}
         pair = self.reconstruction(state)
         return {
             name: Audio(samples=np.clip(wave[0].numpy(), -1, 1), sample_rate=RATE)

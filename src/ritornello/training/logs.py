@@ -191,8 +191,8 @@ class Window:
     def add(self, losses: Mapping[str, float]) -> None:
         """Take in one step's losses."""
         for name, value in losses.items():
-            total, count = self.sums.get(name, (0.0, 0))
-            self.sums[name] = [total + value, count + 1]
+            total, count = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = [total + value, count + 1.0]
 
     def means(self) -> dict[str, float]:
         """The means, and start anew."""
