@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -5,11 +7,16 @@ from ritornello.errors import DataError
 from ritornello.evaluation import intervals
 
 
+def mean_of(values, chosen):
+    return values[chosen].mean()
+
+
 def test_interval_covers_the_true_mean_about_as_often_as_it_says():
     draws = np.random.default_rng(0)
     covered = 0
     for _ in range(100):
-        figure = intervals.mean_interval(draws.standard_normal(30), draws)
+        values = draws.standard_normal(30)
+        figure = intervals.resampled(30, partial(mean_of, values), draws, resamples=200)
         covered += figure.low <= 0 <= figure.high
     assert 0.85 < covered / 100 <= 1
 

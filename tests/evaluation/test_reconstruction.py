@@ -48,6 +48,14 @@ def test_log_distances_of_noise_are_its_gain():
     assert metrics.log_spectral_distance_db(wave, wave / 2, RATE) == pytest.approx(6.0206, abs=0.1)
 
 
+def test_soft_recordings_are_judged_as_strictly_as_loud_ones():
+    wave, error = notes(1.0, seed=9), noise(1.0, seed=9) / 1000
+    for metric in (metrics.log_mel_distance_db, metrics.log_spectral_distance_db):
+        loud = metric(wave, wave + error, RATE)
+        assert loud > 1
+        assert metric(wave / 100, (wave + error) / 100, RATE) == pytest.approx(loud)
+
+
 def test_silent_estimate_has_convergence_of_zero_db():
     wave = notes(1.0, seed=4)
     assert metrics.spectral_convergence_db(wave, 0 * wave, RATE) == pytest.approx(0)

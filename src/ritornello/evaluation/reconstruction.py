@@ -23,12 +23,7 @@ from jaxtyping import Float
 
 from ritornello.errors import AudioError
 from ritornello.evaluation.onsets import hop_samples, onset_strength, pick_onsets
-from ritornello.evaluation.spectra import (
-    decibels,
-    log_mel_db,
-    power,
-    power_of_two_near,
-)
+from ritornello.evaluation.spectra import decibels, mel_filters, power, power_of_two_near
 from ritornello.evaluation.spectra import validate as validate_audio
 
 # Jukebox's settings of spectral convergence, in seconds of its 44.1 kHz.
@@ -36,6 +31,7 @@ CONVERGENCE_FFT_S, CONVERGENCE_HOP_S, CONVERGENCE_WINDOW_SHARE = 2048 / 44100, 2
 RESOLUTIONS_S = (2048 / 44100, 1024 / 44100, 512 / 44100)
 MELS_PER_RESOLUTION = (128, 64, 32)
 LOWEST_DB, HIGHEST_DB = -120.0, 120.0
+RANGE_DB = 80.0
 ATTACK_REACH_S = 0.02
 
 Wave = Float[np.ndarray, "_channels _time"]
@@ -73,33 +69,43 @@ def spectral_convergence_db(reference: Wave, estimate: Wave, sample_rate: int) -
     return max(LOWEST_DB, 20 * float(np.log10(max(ratio, 1e-12))))
 
 
+def level_differences_db(
+    reference: Float[np.ndarray, "*shape"], estimate: Float[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    """Reference over estimate in dB, both held above 80 dB below the reference's loudest.
+
+    From the loudest of the reference, so that soft recordings are judged as strictly as loud ones.
+    """
+    floor_db = 10 * float(np.log10(reference.max())) - RANGE_DB
+    return decibels(reference, floor_db) - decibels(estimate, floor_db)
+
+
 def log_mel_distance_db(reference: Wave, estimate: Wave, sample_rate: int) -> float:
     """Mean absolute difference of mel band levels in dB over three resolutions; best 0.
 
     Windows of 46, 23 and 12 ms with 128, 64 and 32 bands, hops of a quarter; levels are held above
-    -80 dB re a full-scale sine, so that what nobody hears does not count.
+    80 dB below the reference's loudest band, so that what nobody hears does not count.
     """
     validate(reference, estimate)
     distances = []
     for seconds, mels in zip(RESOLUTIONS_S, MELS_PER_RESOLUTION, strict=True):
         n_fft = power_of_two_near(seconds, sample_rate)
-        true, made = (
-            log_mel_db(wave, sample_rate, n_fft, n_fft // 4, mels) for wave in (reference, estimate)
-        )
-        distances.append(np.abs(true - made).mean())
+        filters = mel_filters(sample_rate, n_fft, mels)
+        true, made = (filters @ power(wave, n_fft, n_fft // 4) for wave in (reference, estimate))
+        distances.append(np.abs(level_differences_db(true, made)).mean())
     return float(np.mean(distances))
 
 
 def log_spectral_distance_db(reference: Wave, estimate: Wave, sample_rate: int) -> float:
     """Mean over frames of the root mean square over bins of the level difference in dB; best 0.
 
-    `mean_t sqrt(mean_f (10 log10 P - 10 log10 P^)^2)`, windows of 46 ms, hop a quarter, powers
-    held above -80 dB re a full-scale sine.
+    `mean_t sqrt(mean_f (10 log10 P - 10 log10 P^)^2)`, windows of 46 ms, hop a quarter, levels
+    held above 80 dB below the reference's loudest bin.
     """
     validate(reference, estimate)
     n_fft = power_of_two_near(CONVERGENCE_FFT_S, sample_rate)
-    true, made = (decibels(power(wave, n_fft, n_fft // 4)) for wave in (reference, estimate))
-    return float(np.sqrt(np.mean((true - made) ** 2, axis=-2)).mean())
+    true, made = (power(wave, n_fft, n_fft // 4) for wave in (reference, estimate))
+    return float(np.sqrt(np.mean(level_differences_db(true, made) ** 2, axis=-2)).mean())
 
 
 def si_sdr_db(reference: Wave, estimate: Wave) -> float:

@@ -6,15 +6,17 @@ more than it changes at other moments of the same music.
 Conventions
     waves      pieces, each float (channels, time), all with joints at the same moments
     joints_s   moments of the joints in seconds, (joints,)
+    step_s     seconds of one step of the grid the piece was made on, e.g. a codec's frame
 
 Metrics
     seam_ratio   mean change at the joints over the mean change elsewhere; 1 is seamless
-    p_value      share of randomly placed joint grids with at least this much change
+    p_value      share of randomly placed rows of joints with at least this much change
 
-The null is the same grid of joints moved by a random time (around the end and back to the start),
-which keeps the number and the spacing of the joints and loses only their place. Every piece is
-measured in units of its own mean change elsewhere, so that lively pieces count no more than calm
-ones.
+The null is the same row of joints moved by a random number of steps (around the end and back to
+the start), which keeps the number and the spacing of the joints and loses only their place. Whole
+steps, because a codec changes its output more at its own frames than between them: that is texture,
+not a seam. Every piece is measured in units of its own mean change elsewhere, so that lively pieces
+count no more than calm ones.
 """
 
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ from ritornello.evaluation.intervals import Estimate, mean_interval
 from ritornello.evaluation.onsets import band_levels, hop_samples
 
 REACH_S = 0.012
-NULL_GRIDS = 1000
+NULL_ROWS = 1000
 
 Wave = Float[np.ndarray, "channels _time"]
 Moments = Float[np.ndarray, " joints"]
@@ -40,22 +42,24 @@ class Seams:
 
     Attributes:
         ratio: Change at joints over change elsewhere, with its interval over joints.
-        p_value: Share of random grids with at least the change found at the joints, in (0, 1].
+        p_value: Share of random rows with at least the change found at the joints, in (0, 1].
     """
 
     ratio: Estimate
     p_value: float
 
 
-def validate(wave: Wave, sample_rate: int, joints_s: Moments) -> None:
+def validate(wave: Wave, sample_rate: int, joints_s: Moments, step_s: float) -> None:
     """Refuse joints that are not inside the piece.
 
     Raises:
-        DataError: No joints, or a joint outside the piece.
+        DataError: No joints, a joint outside the piece, or a step as long as the piece.
     """
     duration_s = wave.shape[-1] / sample_rate
     if not joints_s.size:
         raise DataError("got no joints; expected a piece longer than one chunk")
+    if not 0 < step_s < duration_s:
+        raise DataError(f"step_s is {step_s:g}; expected more than 0 and less than {duration_s:g}")
     if joints_s.min() <= 0 or joints_s.max() >= duration_s:
         raise DataError(
             f"joints reach from {joints_s.min():g} to {joints_s.max():g} s; expected moments "
@@ -86,26 +90,31 @@ def flux_near(
 
 
 def change_at_joints(
-    wave: Wave, sample_rate: int, joints_s: Moments, shifts_s: Float[np.ndarray, "grids 1"]
-) -> tuple[Float[np.ndarray, " joints"], Float[np.ndarray, " grids"]]:
-    """Change at each joint, and mean change on each moved grid, over the mean of all of these.
+    wave: Wave, sample_rate: int, joints_s: Moments, step_s: float, draw: np.random.Generator
+) -> tuple[Float[np.ndarray, " joints"], Float[np.ndarray, " rows"]]:
+    """Change at each joint, and mean change of each moved row, over the mean of all of these.
 
     Raises:
         DataError: As `validate`; or nothing changes anywhere in the piece.
     """
-    validate(wave, sample_rate, joints_s)
+    validate(wave, sample_rate, joints_s, step_s)
     frame_rate_hz = sample_rate / hop_samples(sample_rate)
-    duration_s = wave.shape[-1] / sample_rate
     flux = spectral_flux(wave, sample_rate)
-    elsewhere = flux_near(flux, frame_rate_hz, (joints_s + shifts_s) % duration_s).mean(axis=1)
-    usual = float(elsewhere.mean())
+    steps = int(wave.shape[-1] / sample_rate / step_s)
+    shifts_s = step_s * draw.integers(steps, size=(NULL_ROWS, 1))
+    moved = flux_near(flux, frame_rate_hz, (joints_s + shifts_s) % (steps * step_s)).mean(axis=1)
+    usual = float(moved.mean())
     if usual == 0:
         raise DataError("the spectrum never changes: seams cannot be told in silence")
-    return flux_near(flux, frame_rate_hz, joints_s) / usual, elsewhere / usual
+    return flux_near(flux, frame_rate_hz, joints_s) / usual, moved / usual
 
 
 def seam_ratio(
-    waves: Sequence[Wave], sample_rate: int, joints_s: Moments, draw: np.random.Generator
+    waves: Sequence[Wave],
+    sample_rate: int,
+    joints_s: Moments,
+    step_s: float,
+    draw: np.random.Generator,
 ) -> Seams:
     """Change at the joints over change elsewhere, its interval over joints, and the null.
 
@@ -114,20 +123,22 @@ def seam_ratio(
     """
     if not waves:
         raise DataError("got no pieces, expected at least one")
-    shifts_s = draw.uniform(0, waves[0].shape[-1] / sample_rate, size=(NULL_GRIDS, 1))
-    each = [change_at_joints(wave, sample_rate, joints_s, shifts_s) for wave in waves]
+    each = [change_at_joints(wave, sample_rate, joints_s, step_s, draw) for wave in waves]
     at_joints = np.concatenate([at for at, _ in each])
-    # Each piece's grids in an order of its own: every combination of places is a null.
-    null = np.mean([draw.permutation(moved) for _, moved in each], axis=0)
+    null = np.mean([moved for _, moved in each], axis=0)
     exceeding = int(np.sum(null >= at_joints.mean()))
-    return Seams(ratio=mean_interval(at_joints, draw), p_value=(1 + exceeding) / (1 + NULL_GRIDS))
+    return Seams(ratio=mean_interval(at_joints, draw), p_value=(1 + exceeding) / (1 + NULL_ROWS))
 
 
 def evaluate(
-    waves: Sequence[Wave], sample_rate: int, joints_s: Moments, draw: np.random.Generator
+    waves: Sequence[Wave],
+    sample_rate: int,
+    joints_s: Moments,
+    step_s: float,
+    draw: np.random.Generator,
 ) -> dict[str, float]:
     """The ratio, its interval, the number of joints and the p-value."""
-    seams = seam_ratio(waves, sample_rate, joints_s, draw)
+    seams = seam_ratio(waves, sample_rate, joints_s, step_s, draw)
     return {
         "seam_ratio": seams.ratio.value,
         "seam_ratio_low": seams.ratio.low,
