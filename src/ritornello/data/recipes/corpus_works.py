@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ritornello.errors import DataError, MissingDependencyError
 
-CHORALE_QUARTERS_PER_MINUTE = 76  # the corpus gives chorales no tempo
+CHORALE_QUARTERS_PER_MINUTE = 76.0  # the corpus gives chorales no tempo
 LICENCE = "public domain (score from music21's corpus)"
 
 

@@ -43,7 +43,7 @@ class Piece:
     pitch: Int[np.ndarray, " notes"]
     velocity: Int[np.ndarray, " notes"]
     tempo: Float[np.ndarray, "changes 2"]
-    metre: Float[np.ndarray, "changes 3"]
+    metre: Float[np.ndarray, "metres 3"]
     pedal: Float[np.ndarray, "events 2"]
     ticks_per_quarter: int
 
@@ -158,7 +158,7 @@ def _pair_notes(
     held: dict[tuple[int, int], list[tuple[int, int]]] = {}
     notes = []
 
-    def close(key: tuple[int, int], end: float) -> None:
+    def close(key: tuple[int, int], end: int) -> None:
         start, velocity = held[key].pop(0)
         if end > start:
             notes.append((start / ticks_per_quarter, end / ticks_per_quarter, key[1], velocity))
