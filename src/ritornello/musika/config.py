@@ -60,13 +60,17 @@ class Level1Config:
         encoder_layers: Hidden layers of the encoder (light family).
         decoder_width: Width of the convolutional decoder (light family).
         decoder_layers: Residual layers of the decoder (light family).
+        phase_bins: Bins whose phase slopes are predicted (light family); above, they are 0.
+        phase_passes: Griffin-Lim passes that refine the phases when playing (light family).
     """
 
     latent_dim: int = 64
     encoder_width: int = 384
-    encoder_layers: int = 3
-    decoder_width: int = 384
-    decoder_layers: int = 4
+    encoder_layers: int = 2
+    decoder_width: int = 320
+    decoder_layers: int = 3
+    phase_bins: int = 640
+    phase_passes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +90,8 @@ class Level2Config:
     latent_dim: int = 64
     joint: bool = True
     ratio: int = 4
-    width: int = 384
-    layers: int = 2
+    width: int = 320
+    layers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse reductions that strided layers cannot make."""
@@ -184,6 +188,8 @@ class GanConfig:
         penalty: The critic's gradient penalty: "adaptive_r1" or "unit_gradient".
         penalty_weight: Its (largest) weight.
         penalty_speed: Change of the adaptive penalty's scale per step.
+        penalty_every: Steps between penalties, each then weighted as much more. Deviation when not
+            1: the reference computes it at every step; every fourth is as good and cheaper.
         reconstruction_weight: Weight of the paper critic's reconstruction of real latents.
     """
 
@@ -200,6 +206,7 @@ class GanConfig:
     penalty: str = "adaptive_r1"
     penalty_weight: float = 10.0
     penalty_speed: float = 1e-3
+    penalty_every: int = 4
     reconstruction_weight: float = 0.0
 
     def __post_init__(self) -> None:
@@ -218,7 +225,7 @@ class GanConfig:
             self.morph_fraction,
             "0 <= morph_fraction <= 1",
         )
-        for name in ("chunks_per_window", "chunks_per_anchor", "coordinate_dim"):
+        for name in ("chunks_per_window", "chunks_per_anchor", "coordinate_dim", "penalty_every"):
             _require(getattr(self, name) >= 1, f"gan.{name}", getattr(self, name), "at least 1")
 
     @property
@@ -254,6 +261,7 @@ class StageConfig:
         betas: Adam's decay rates.
         warmup_steps: Steps over which the rate rises.
         ema: Decay of the averaged weights.
+        final_ratio: Learning rate at the end, relative to the highest (GAN stage).
     """
 
     share: float
@@ -263,6 +271,7 @@ class StageConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     warmup_steps: int = 100
     ema: float = 0.999
+    final_ratio: float = 0.2
 
     def __post_init__(self) -> None:
         """Refuse settings with which nothing is learnt."""
@@ -272,11 +281,32 @@ class StageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdversaryConfig:
+    """The spectrogram discriminator that sharpens the decoders, and what its word is worth.
+
+    Attributes:
+        bins: Lowest bins it looks at.
+        width: Channels of its first layer.
+        weight: Weight of its hinge loss for the decoders.
+        feature_weight: Weight of the distance between what its layers see.
+    """
+
+    bins: int = 512
+    width: int = 24
+    weight: float = 0.005
+    feature_weight: float = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """The chain of stages, bottom to top."""
 
-    level1: StageConfig = StageConfig(share=0.3, batch=16, crop_frames=32, learning_rate=5e-4)
-    level2: StageConfig = StageConfig(share=0.2, batch=16, crop_frames=64, learning_rate=5e-4)
+    level1: StageConfig = StageConfig(share=0.2, batch=16, crop_frames=32, learning_rate=1e-3)
+    level2: StageConfig = StageConfig(share=0.2, batch=16, crop_frames=96, learning_rate=1e-3)
+    sharpen: StageConfig = StageConfig(
+        share=0.15, batch=8, crop_frames=64, learning_rate=2e-4, betas=(0.5, 0.9)
+    )
+    adversary: AdversaryConfig = AdversaryConfig()
     gan: StageConfig = StageConfig(
         share=0.5, batch=32, crop_frames=128, learning_rate=2e-4, betas=(0.5, 0.99)
     )

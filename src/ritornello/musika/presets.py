@@ -7,6 +7,7 @@ The docstring of each says where its numbers come from: "release" is the authors
 from collections.abc import Callable
 
 from ritornello.musika.config import (
+    AdversaryConfig,
     GanConfig,
     Level1Config,
     Level2Config,
@@ -32,9 +33,11 @@ def nano() -> MusikaConfig:
         gan=GanConfig(style_dim=8, coordinate_dim=8, chunk_frames=16, base_channels=16),
         training=TrainingConfig(
             level1=StageConfig(share=0.3, batch=4, crop_frames=32, learning_rate=1e-3),
-            level2=StageConfig(share=0.2, batch=4, crop_frames=64, learning_rate=1e-3),
+            level2=StageConfig(share=0.3, batch=4, crop_frames=64, learning_rate=1e-3),
+            sharpen=StageConfig(share=0.1, batch=2, crop_frames=64, learning_rate=2e-4),
+            adversary=AdversaryConfig(bins=128, width=4),
             gan=StageConfig(
-                share=0.5, batch=8, crop_frames=32, learning_rate=5e-4, betas=(0.5, 0.99)
+                share=0.3, batch=8, crop_frames=32, learning_rate=5e-4, betas=(0.5, 0.99)
             ),
         ),
     )
@@ -94,6 +97,7 @@ def paper() -> MusikaConfig:
             morph_fraction=0.0,
             crop="any",
             penalty="unit_gradient",
+            penalty_every=1,
             reconstruction_weight=10.0,
         ),
         training=_published_training(gan_betas=(0.9, 0.999)),
@@ -121,6 +125,7 @@ def release() -> MusikaConfig:
             controls=(),
             morph_fraction=0.0,
             penalty_speed=1e-4,
+            penalty_every=1,
         ),
         training=_published_training(gan_betas=(0.5, 0.999)),
         family="release",

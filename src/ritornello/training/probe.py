@@ -5,6 +5,7 @@ processors that compute in it; neither can be known without trying. The probe ru
 in training only, on a state that is thrown away.
 """
 
+import math
 import os
 import statistics
 import sys
@@ -21,8 +22,10 @@ from ritornello.training.distributed import World
 from ritornello.training.step import new_state, take_step
 
 MEASURED_STEPS = 3
-# bfloat16 costs accuracy: it has to pay for itself.
+# bfloat16 costs accuracy, and a second thread costs a core that the caches, another run or the
+# player could use: both have to pay for themselves.
 BF16_GAIN = 1.15
+DOUBLING_GAIN = 1.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +126,11 @@ def _measure(step: Callable[[], Any], world: World, limit_s: float) -> float:
 
 
 def _fastest(tried: list[Compute]) -> Compute:
-    """The fastest, with a handicap on bfloat16."""
+    """The fastest, with a handicap on bfloat16 and on every doubling of the threads."""
 
     def cost(compute: Compute) -> float:
-        return compute.seconds_per_step * (BF16_GAIN if compute.precision == "bf16" else 1.0)
+        handicap = BF16_GAIN if compute.precision == "bf16" else 1.0
+        return compute.seconds_per_step * handicap * DOUBLING_GAIN ** math.log2(compute.threads)
 
     return min(tried, key=cost)
 

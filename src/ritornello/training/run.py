@@ -120,6 +120,10 @@ class StageFolder:
         """Forget that the stage was finished."""
         (self.path / "finished.json").unlink(missing_ok=True)
 
+    def finished_step(self) -> int:
+        """The step the stage finished at."""
+        return read_json(self.path / "finished.json")["step"]
+
     def figures(self) -> dict[str, float | None]:
         """The figures the stage finished with."""
         return read_json(self.path / "finished.json")["figures"]

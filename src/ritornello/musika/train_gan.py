@@ -1,0 +1,269 @@
+"""Training the GAN: windows of latents against windows made from coordinates (Sec. 4).
+
+A step draws real windows with their conditions, gives the generator the same conditions with fresh
+anchors and styles, and lets the critic judge both: hinge losses, and a gradient penalty on the real
+windows whose weight adapts to how certain the critic is (or the paper's fixed one).
+
+The critic also sees the conditions, so a window that is good music but does not do what was asked
+is told apart. Each control is hidden from a part of the examples, real and generated alike: one
+model serves with and without.
+
+Axes: (batch, dim, window_frames) latents.
+"""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ritornello.checkpoint import load_component, load_into
+from ritornello.evaluation.frechet import set_distance
+from ritornello.interfaces import Audio, Request, Stage
+from ritornello.musika.codec import MusikaCodec, encoder_hash
+from ritornello.musika.config import MusikaConfig
+from ritornello.musika.controls import (
+    ControlScale,
+    drop_conditions,
+    fit_scale,
+    measured_conditions,
+)
+from ritornello.musika.coordinates import training_coordinates
+from ritornello.musika.families import build_critic, build_generator
+from ritornello.musika.generate import Musika, load_scales, save_generator
+from ritornello.musika.model import (
+    CoordinateGenerator,
+    certainty,
+    hinge_critic_loss,
+    hinge_generator_loss,
+    initialise,
+    next_penalty_scale,
+    r1_penalty,
+    unit_gradient_penalty,
+)
+from ritornello.musika.paper_gan import PaperCritic, PaperCriticDecoder
+from ritornello.musika.recordings import AudioBlocks, ControlCurves, LatentWindows
+from ritornello.training.optim import OptimConfig
+from ritornello.training.state import TrainState
+
+HEARD_S = 12.0
+EVALUATED = 512
+CRITIC_LEAD_STEPS = 200
+"""Steps that a fresh critic gets alone when the generator is not fresh."""
+
+Batch = tuple[Float[Tensor, "batch dim frames"], Float[Tensor, "batch channels frames"]]
+
+
+class GanStage(Stage):
+    """Generator and critic on the latents of the corpus.
+
+    Args:
+        config: The model.
+        blocks: The recordings' audio.
+        model: Folder with the trained codec.
+        cache: Folder for controls and latents.
+        start: Model folder whose generator training starts from, if any.
+    """
+
+    name = "gan"
+
+    def __init__(
+        self,
+        config: MusikaConfig,
+        blocks: AudioBlocks,
+        model: Path,
+        cache: Path,
+        start: Path | None = None,
+    ) -> None:
+        self.config, self.gan, self.stage = config, config.gan, config.training.gan
+        self.blocks, self.model, self.cache, self.start = blocks, model, cache, start
+        self.share, self.steps = self.stage.share, 2_000_000
+        self.scales: dict[str, ControlScale] = {}
+        self.windows: LatentWindows | None = None
+        self.codec = MusikaCodec.untrained(config)
+
+    # ------------------------------------------------------------------ data
+
+    def prepare(self) -> None:
+        """Encode the corpus with the trained codec; fit what 0 and 1 of the controls mean."""
+        self.codec = MusikaCodec.load(self.model, self.config)
+        self.blocks.fill()
+        curves = ControlCurves(self.blocks, self.cache / "controls") if self.gan.controls else None
+        if curves is not None:
+            curves.fill()
+        encoders = encoder_hash(self.codec)
+        folder = self.cache / "latents"
+        self.windows = LatentWindows(self.blocks, curves, self.codec, encoders, folder)
+        self.windows.fill()
+        if self.start is not None:
+            settings, _ = load_component(self.start, "generator")
+            self.scales = load_scales(settings, self.gan.controls)
+        elif curves is not None:
+            raw = curves.all_of("train").T
+            self.scales = {
+                name: fit_scale(name, [row])
+                for name, row in zip(self.gan.controls, raw, strict=True)
+            }
+
+    def batch(self, draw: torch.Generator) -> Batch:
+        """Real windows and their conditions, some of these hidden."""
+        latents, conditions = self._windows(draw, self.stage.batch, "train")
+        return latents, drop_conditions(draw, conditions, self.gan.condition_dropout)
+
+    def _windows(self, draw: torch.Generator, batch: int, split: str) -> Batch:
+        assert self.windows is not None, "prepare comes first"
+        latents, raw = self.windows.draw(draw, self.gan.window_frames, batch, split)
+        scales = [self.scales[name] for name in self.gan.controls]
+        return latents, measured_conditions(raw, scales)
+
+    def example(self, draw: torch.Generator) -> Batch:
+        """Noise of the same shapes."""
+        frames, batch = self.gan.window_frames, self.stage.batch
+        latents = torch.randn(batch, self.config.latent_dim, frames, generator=draw)
+        return latents, torch.zeros(batch, self.gan.condition_channels, frames)
+
+    # ------------------------------------------------------------------ players
+
+    def build(self, init: torch.Generator) -> dict[str, nn.Module]:
+        """Both players fresh, or the generator as `start` has it."""
+        generator, critic = build_generator(self.config), build_critic(self.config)
+        modules: dict[str, nn.Module] = {"generator": generator, "critic": critic}
+        if isinstance(critic, PaperCritic):
+            modules["critic_decoder"] = PaperCriticDecoder(self.config.critic)
+        for module in modules.values():
+            initialise(module, init)
+        if self.start is not None:
+            load_into(generator, load_component(self.start, "generator")[1])
+        return modules
+
+    def optimizers(self) -> dict[str, OptimConfig]:
+        """Adam for each player at the same rate, constant but for the warm-up."""
+        critics = ("critic", "critic_decoder") if self.config.family == "paper" else ("critic",)
+        shared = {
+            "lr": self.stage.learning_rate,
+            "betas": self.stage.betas,
+            "warmup_steps": self.stage.warmup_steps,
+            "schedule": "linear",
+            "final_ratio": self.stage.final_ratio,
+        }
+        return {
+            "critic": OptimConfig(modules=critics, **shared),
+            "generator": OptimConfig(modules=("generator",), ema_decay=self.stage.ema, **shared),
+        }
+
+    # ------------------------------------------------------------------ the step
+
+    def train_step(
+        self, state: TrainState, batch: Batch, draw: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The critic on real and generated windows, then the generator against it."""
+        real, conditions = batch
+        generator = cast(CoordinateGenerator, state.modules["generator"])
+        critic = state.modules["critic"]
+        coordinates = training_coordinates(draw, len(real), self.gan, conditions)
+        noise = generator.draw_noise(draw, len(real), self.gan.chunks_per_window)
+        with state.autocast():
+            fake = generator(coordinates, noise)
+        losses = self._teach_critic(state, real, fake.detach(), conditions)
+        if self.start is not None and state.step < CRITIC_LEAD_STEPS:
+            return losses
+        critic.requires_grad_(False)
+        with state.autocast():
+            adversarial = hinge_generator_loss(critic(fake, conditions))
+        state.update("generator", adversarial)
+        critic.requires_grad_(True)
+        return losses | {"adversarial": adversarial.detach()}
+
+    def _teach_critic(
+        self, state: TrainState, real: Tensor, fake: Tensor, conditions: Tensor
+    ) -> dict[str, Tensor]:
+        critic = state.modules["critic"]
+        scale = state.extra_tensor("penalty_scale", torch.ones(()))
+        reached = state.extra_tensor("penalty", torch.zeros(()))
+        is_penalised = state.step % self.gan.penalty_every == 0
+        real = real.clone().requires_grad_(is_penalised)
+        with state.autocast():
+            on_real, on_fake = critic(real, conditions), critic(fake, conditions)
+            hinge = hinge_critic_loss(on_real, on_fake)
+            total, losses = hinge, {"critic": hinge.detach()}
+            if is_penalised:
+                penalty = self._penalty(on_real, real)
+                weight = self.gan.penalty_weight * self.gan.penalty_every
+                adaptive = scale if self.gan.penalty == "adaptive_r1" else 1.0
+                total = total + weight * adaptive * penalty
+                reached.copy_(penalty.detach())
+            if self.gan.reconstruction_weight:
+                rebuilt = self._reconstruction(state, real, conditions)
+                total = total + self.gan.reconstruction_weight * rebuilt
+                losses["reconstruction"] = rebuilt.detach()
+        state.update("critic", total)
+        certain = certainty(on_real.detach(), on_fake.detach())
+        scale.fill_(next_penalty_scale(float(scale), certain, speed=self.gan.penalty_speed))
+        return (
+            losses
+            | {"certainty": torch.tensor(certain), "penalty_scale": scale.clone()}
+            | {"penalty": reached.clone()}
+        )
+
+    def _penalty(self, scores: Tensor, real: Tensor) -> Tensor:
+        if self.gan.penalty == "adaptive_r1":
+            return r1_penalty(scores, real)
+        return unit_gradient_penalty(scores, real)
+
+    def _reconstruction(self, state: TrainState, real: Tensor, conditions: Tensor) -> Tensor:
+        """How well real latents can be told from the paper critic's last features (L1)."""
+        features = cast(PaperCritic, state.modules["critic"]).features(real, conditions)
+        return (state.modules["critic_decoder"](features) - real).abs().mean()
+
+    # ------------------------------------------------------------------ looking
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """Frechet distances of window statistics: generated and, as a null, training to held-out.
+
+        The statistics are every latent's mean and spread over a window; small is good, and the
+        null is as small as it gets.
+        """
+        draw = torch.Generator().manual_seed(0)
+        held_out, conditions = self._windows(draw, EVALUATED, "valid")
+        train, _ = self._windows(draw, EVALUATED, "train")
+        coordinates = training_coordinates(draw, EVALUATED, self.gan, conditions)
+        generator = _played(state)
+        noise = generator.draw_noise(draw, EVALUATED, self.gan.chunks_per_window)
+        made = generator(coordinates, noise)
+        spread = float(made.mean(-1).std(0).mean() / held_out.mean(-1).std(0).mean())
+        return {
+            "frechet": set_distance(_statistics(made), _statistics(held_out)),
+            "frechet_null": set_distance(_statistics(train), _statistics(held_out)),
+            "variety": spread,
+        }
+
+    def samples(self, state: TrainState) -> dict[str, Audio]:
+        """Three pieces, and one held-out clip through the codec."""
+        system = self._system(state)
+        sounds = {
+            f"seed-{seed}": system.generate(Request(seconds=HEARD_S, seed=seed))
+            for seed in range(3)
+        }
+        assert self.windows is not None, "prepare comes first"
+        frames = round(HEARD_S * self.config.latent_rate_hz)
+        latents, _ = self.windows.draw(torch.Generator().manual_seed(1), frames, 1, "valid")
+        real = self.codec.decode(latents)[0].numpy()
+        return sounds | {"held-out": Audio(samples=real, sample_rate=self.config.sample_rate)}
+
+    def _system(self, state: TrainState) -> Musika:
+        return Musika(self.config, self.codec, _played(state), self.scales)
+
+    def export(self, state: TrainState, folder: Path) -> None:
+        """Write component `generator`."""
+        save_generator(folder, _played(state), self.scales)
+
+
+def _played(state: TrainState) -> CoordinateGenerator:
+    """The generator as it would be played: averaged."""
+    return cast(CoordinateGenerator, state.best("generator"))
+
+
+def _statistics(latents: Float[Tensor, "batch dim frames"]) -> Float[np.ndarray, "batch features"]:
+    return torch.cat([latents.mean(-1), latents.std(-1)], 1).double().numpy()
