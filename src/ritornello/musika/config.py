@@ -302,7 +302,7 @@ class TrainingConfig:
     """The chain of stages, bottom to top."""
 
     level1: StageConfig = StageConfig(share=0.2, batch=16, crop_frames=32, learning_rate=1e-3)
-    level2: StageConfig = StageConfig(share=0.2, batch=16, crop_frames=96, learning_rate=1e-3)
+    level2: StageConfig = StageConfig(share=0.2, batch=8, crop_frames=96, learning_rate=1e-3)
     sharpen: StageConfig = StageConfig(
         share=0.15, batch=8, crop_frames=64, learning_rate=2e-4, betas=(0.5, 0.9)
     )
