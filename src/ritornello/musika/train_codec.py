@@ -168,21 +168,22 @@ class Level1Stage(Stage):
 
     def _losses(
         self, encoder: nn.Module, decoder: nn.Module, wave: Waveform, draw: torch.Generator
-    ) -> tuple[Losses, Tensor]:
-        """Losses by name, and the audible error."""
+    ) -> tuple[Losses, tuple[Tensor, Tensor]]:
+        """Losses by name, and decoded log magnitudes with the real ones."""
         spectrum = self.crops.spectrum(wave)
         real = self.crops.scale(spectrum)
         heads = decoder(encoder(real))
         losses = {"magnitude": magnitude_loss(heads[0], real)}
         losses |= phase_losses(heads, spectrum, real, self.crops, draw)
-        return losses, audible_error(heads[0], real)
+        return losses, (heads[0], real)
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Losses and the audible error in decibels on held-out crops."""
         wave, draw = self.crops.held_out()[:, :1], torch.Generator().manual_seed(0)
-        losses, error = self._losses(state.best("encoder"), state.best("decoder"), wave, draw)
+        losses, pair = self._losses(state.best("encoder"), state.best("decoder"), wave, draw)
         figures = {name: float(loss) for name, loss in losses.items()}
-        return {"audible_error_db": float(error) * self.crops.scale.half_range_db} | figures
+        error_db = float(audible_error(*pair)) * self.crops.scale.half_range_db
+        return {"audible_error_db": error_db} | figures
 
     def samples(self, state: TrainState) -> dict[str, Audio]:
         """Held-out clips through level 1 alone."""
@@ -261,8 +262,8 @@ class Level2Stage(Stage):
 
     def _losses(
         self, level2: nn.ModuleDict, wave: Waveform, noise: torch.Generator | None
-    ) -> tuple[Losses, Tensor]:
-        """Losses by name, and the audible error."""
+    ) -> tuple[Losses, tuple[Tensor, Tensor]]:
+        """Losses by name, and decoded log magnitudes with the real ones."""
         codec = MusikaCodec(self.config, self.codec.level1, level2)
         real = self.crops.scale(self.crops.spectrum(wave))
         with torch.no_grad():
@@ -277,14 +278,15 @@ class Level2Stage(Stage):
             "magnitude": magnitude_loss(decoded[..., inner], real[..., inner]),
             "latent": (stated - wanted)[..., inner].abs().float().mean(),
         }
-        return losses, audible_error(decoded[..., inner], real[..., inner])
+        return losses, (decoded[..., inner], real[..., inner])
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Losses and the audible error in decibels on held-out crops."""
         level2 = level(state.best("encoder"), state.best("decoder"))
-        losses, error = self._losses(level2, self.crops.held_out(), None)
+        losses, pair = self._losses(level2, self.crops.held_out(), None)
         figures = {name: float(loss) for name, loss in losses.items()}
-        return {"audible_error_db": float(error) * self.crops.scale.half_range_db} | figures
+        error_db = float(audible_error(*pair)) * self.crops.scale.half_range_db
+        return {"audible_error_db": error_db} | figures
 
     def samples(self, state: TrainState) -> dict[str, Audio]:
         """Held-out clips through the whole codec."""
