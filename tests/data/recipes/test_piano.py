@@ -168,11 +168,11 @@ def test_interrupting_leaves_only_whole_files(recipe, midi, sound_font, write_mi
     script = out.parent / "interrupted.py"
     script.write_text(program)
     running = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 400  # a busy machine takes long to start Python three times
     while not list(out.glob("*.flac")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(running.pid, signal.SIGINT)
-    assert running.wait(timeout=60) != 0
+    assert running.wait(timeout=200) != 0
     names = {path.name for path in out.iterdir()}
     assert names
     assert not [name for name in names if name.endswith(".part")]

@@ -10,15 +10,9 @@ any number of workers, and a second run makes only what is missing or was made o
 
 import hashlib
 import json
-import os
-import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +41,7 @@ from ritornello.data.recipes.render import (
     load_fluidsynth,
     render,
 )
+from ritornello.data.recipes.workers import Workers, stop_asked
 from ritornello.errors import ConfigError, DataError
 
 RECIPE_VERSION = 1
@@ -230,9 +225,7 @@ def _entries(config: PianoRecipe) -> list[Entry]:
     return catalogue(folder)
 
 
-def _survey(
-    entries: list[Entry], workers: "Workers"
-) -> tuple[list[Surveyed], list[tuple[str, str]]]:
+def _survey(entries: list[Entry], workers: Workers) -> tuple[list[Surveyed], list[tuple[str, str]]]:
     """The usable files in an order that does not depend on workers, (file, reason) of the rest."""
     results = list(workers.unordered(survey_file, entries))
     surveyed = [result for result in results if isinstance(result, Surveyed)]
@@ -343,7 +336,7 @@ def make_file(job: Job) -> Made | tuple[str, str]:
             rate_hz=job.rate,
             room=variation.room,
             tuning_cents=variation.tuning_cents,
-            stopped=_stop_asked,
+            stopped=stop_asked,
         )
         audio.unlink(missing_ok=True)
         _write_sidecar(
@@ -466,63 +459,3 @@ def _summarise(
         composers={name: round(hours[name], 3) for name in sorted(hours)},
         skipped=tuple(skipped),
     )
-
-
-class Workers:
-    """Processes that apply a function to many items, and that stop cleanly."""
-
-    def __init__(self, count: int) -> None:
-        """Start `count` processes (0: one per core) as they are needed; 1 means none."""
-        count = count or os.cpu_count() or 1
-        context = get_context("spawn")  # forking a process that holds threads can hang
-        self._stop = context.Event()
-        self._count = count
-        self._pool = (
-            ProcessPoolExecutor(
-                count, mp_context=context, initializer=_start_worker, initargs=(self._stop,)
-            )
-            if count > 1
-            else None
-        )
-
-    def __enter__(self) -> "Workers":
-        """The workers themselves."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Stop, after the running items have noticed."""
-        self.stop()
-
-    def unordered(self, function: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
-        """Results as they come; items start in their order, with few of them in flight."""
-        if self._pool is None:
-            yield from map(function, items)
-            return
-        ahead = iter(items)
-        running = {self._pool.submit(function, item) for item in islice(ahead, 4 * self._count)}
-        while running:
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= {self._pool.submit(function, item) for item in islice(ahead, len(finished))}
-            for future in finished:
-                yield future.result()
-
-    def stop(self) -> None:
-        """Ask running items to end, drop the others, and wait."""
-        self._stop.set()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-_asked: Event | None = None  # set once per worker process, by its initialiser
-
-
-def _start_worker(stop: Event) -> None:
-    """Leave Ctrl-C to the parent, which asks through `stop`."""
-    global _asked
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _asked = stop
-
-
-def _stop_asked() -> bool:
-    """Whether the parent wants this process to end."""
-    return _asked is not None and _asked.is_set()
