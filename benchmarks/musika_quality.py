@@ -48,7 +48,6 @@ GRIFFIN_LIM_PASSES = 32
 PIECES_PER_TAKE = 4
 CONSTANTS = (0.1, 0.3, 0.5, 0.7, 0.9)
 TAKES_PER_CONSTANT = 2
-CURVES = 8
 CURVE_S = 30.0
 CONTROL_RATE_HZ = 4.0
 SEAM_S = 60.0
@@ -273,9 +272,9 @@ def judge_constants(setting: Setting, control: str) -> Figures:
 def judge_curves(setting: Setting, control: str) -> Figures:
     """Correlation with a slow wave that was asked for, and of free takes with the same wave."""
     times_s = (np.arange(round(CURVE_S * CONTROL_RATE_HZ)) + 0.5) / CONTROL_RATE_HZ
-    followed, free = [], []
-    for seed in range(CURVES):
-        asked = 0.5 - 0.4 * np.cos(2 * np.pi * (times_s / CURVE_S * 1.5 + seed / CURVES))
+    followed, free, count = [], [], max(2, setting.takes // 2)
+    for seed in range(count):
+        asked = 0.5 - 0.4 * np.cos(2 * np.pi * (times_s / CURVE_S * 1.5 + seed / count))
         points = tuple(zip(times_s.tolist(), asked.tolist(), strict=True))
         for curves, wanted in ((followed, {control: points}), (free, {})):
             take = setting.system.generate(Request(seconds=CURVE_S, seed=seed, controls=wanted))
@@ -373,18 +372,21 @@ def main() -> None:
         seconds=options.seconds,
         draw=np.random.default_rng(options.seed),
     )
-    takes = takes_of(setting, options.takes, options.seconds)
+    console = Console(width=TABLE_WIDTH)
+    console.print(f"[dim]{len(clips)} clips, {options.takes} takes of {options.seconds:g} s: codec")
     codec, made = judge_codec(setting)
+    console.print("[dim]takes: width, variety, distance")
+    takes = takes_of(setting, options.takes, options.seconds)
+    sets = {"real": clips, "reconstructed": made["codec"], "generated": takes}
     report = {
         "codec": codec,
-        "stereo": judge_stereo(
-            setting, {"real": clips, "reconstructed": made["codec"], "generated": takes}
-        ),
+        "stereo": judge_stereo(setting, sets),
         "set": {"takes": judge_sets(setting, takes)},
-        "seams": judge_seams(setting),
-        "controls": judge_controls(setting),
     }
-    console = Console(width=TABLE_WIDTH)
+    console.print("[dim]seams")
+    report["seams"] = judge_seams(setting)
+    console.print("[dim]controls")
+    report["controls"] = judge_controls(setting)
     show(report, console)
     options.out.mkdir(parents=True, exist_ok=True)
     names = draw_pictures(setting, {**made, "generated": takes}, options.out)
