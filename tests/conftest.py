@@ -5,13 +5,22 @@ import socket
 
 from jaxtyping import install_import_hook
 
+import tests.typechecking  # noqa: F401 - the hook finds it as an attribute of `tests`
+
 # Before the first import of the package: every annotation is checked while tests run.
-install_import_hook("ritornello", "beartype.beartype")
+install_import_hook("ritornello", "tests.typechecking.checked")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 torch.set_num_threads(1)
+
+# The same examples on every run, and no verdict on how busy the machine is.
+settings.register_profile(
+    "here", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("here")
 
 real_connect = socket.socket.connect
 

@@ -116,7 +116,7 @@ def _field_types(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def _build(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
+def _build(cls: type[ConfigT], values: Any, where: str) -> ConfigT:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where or cls.__name__} is {values!r}; expected an object")
     known = _field_types(cls)

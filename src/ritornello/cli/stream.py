@@ -1,7 +1,6 @@
 """`ritornello stream`: music without end, to the speakers, a pipe or a file."""
 
 import contextlib
-import itertools
 import queue
 import signal
 import struct
@@ -110,13 +109,18 @@ class Player:
     def blocks(self) -> Iterator["Audio"]:
         """The stream's blocks, faded where they begin and end."""
         start = time.perf_counter()
-        source = self.system.stream(self.ordered.request, self.ordered.options)
-        until_stopped = itertools.takewhile(lambda _: not self._stopped.is_set(), source)
-        for block in with_progress(faded(until_stopped), "playing", self.seconds):
+        for block in with_progress(faded(self._until_stopped()), "playing", self.seconds):
             if not self.played_s:
                 self.first_sound_s = time.perf_counter() - start
             yield block
             self.played_s += block.duration_s
+
+    def _until_stopped(self) -> Iterator["Audio"]:
+        """At least one block, so that something whole remains however early the stop comes."""
+        for block in self.system.stream(self.ordered.request, self.ordered.options):
+            yield block
+            if self._stopped.is_set():
+                return
 
 
 @contextlib.contextmanager
