@@ -200,7 +200,7 @@ class GanConfig:
     chunks_per_anchor: int = 1
     base_channels: int = 64
     controls: tuple[str, ...] = ("density", "loudness")
-    condition_dropout: float = 0.15
+    condition_dropout: float = 0.3
     morph_fraction: float = 0.25
     crop: str = "phases"
     penalty: str = "adaptive_r1"
@@ -304,11 +304,11 @@ class TrainingConfig:
     level1: StageConfig = StageConfig(share=0.2, batch=16, crop_frames=32, learning_rate=1e-3)
     level2: StageConfig = StageConfig(share=0.2, batch=8, crop_frames=96, learning_rate=1e-3)
     sharpen: StageConfig = StageConfig(
-        share=0.15, batch=8, crop_frames=64, learning_rate=2e-4, betas=(0.5, 0.9)
+        share=0.15, batch=4, crop_frames=64, learning_rate=2e-4, betas=(0.5, 0.9)
     )
     adversary: AdversaryConfig = AdversaryConfig()
     gan: StageConfig = StageConfig(
-        share=0.5, batch=32, crop_frames=128, learning_rate=2e-4, betas=(0.5, 0.99)
+        share=0.5, batch=16, crop_frames=128, learning_rate=2e-4, betas=(0.5, 0.99)
     )
 
 
