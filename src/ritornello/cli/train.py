@@ -1,12 +1,11 @@
 """`ritornello train SYSTEM`: the whole chain, or one stage, from a folder of audio to a model."""
 
 import importlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from ritornello.cli.console import UsageError, VerbParser, duration_s, emit
+from ritornello.cli.console import UsageError, VerbParser, duration_s, emit, table
 from ritornello.config import nearest
 from ritornello.systems import SYSTEMS
 from ritornello.training.options import PRESETS, TrainOptions
@@ -113,13 +112,35 @@ def build_parser() -> VerbParser:
 
 
 def _lines(result: dict[str, Any], options: TrainOptions) -> list[str]:
-    lines = [f"{key}: {_readable(value)}" for key, value in result.items()]
-    if not options.plan_only:
-        lines.append(f"play it:  ritornello generate {options.run} -o out.wav")
-    return lines
+    """The result for a person: the plan as a table, or how the training ended."""
+    if options.plan_only:
+        header = ("stage", "parameters", "memory", "compute", "s/step", "steps", "ends after")
+        return [
+            *table([_plan_row(stage) for stage in result["plan"]], header),
+            "Preparing the data comes on top, inside the time limit.",
+        ]
+    lines = [f"{name}: {_figures(figures)}" for name, figures in result["figures"].items()]
+    if not result["finished"]:
+        again = f"stopped in {result['stage']} at step {result['step']}; the same command resumes"
+        return [*lines, again]
+    return [*lines, f"play it:  ritornello generate {options.run} -o out.wav"]
 
 
-def _readable(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+def _plan_row(stage: dict[str, Any]) -> tuple[str, ...]:
+    memory_mb = stage["memory_mb"]
+    return (
+        stage["stage"],
+        f"{stage['parameters']:,}",
+        "?" if memory_mb is None else f"{memory_mb:,.0f} MB",
+        f"{stage['threads']} thread(s), {stage['precision']}",
+        f"{stage['seconds_per_step']:.3g}",
+        f"{stage['steps']:,}",
+        f"{stage['ends_s'] / 60:,.0f} min",
+    )
+
+
+def _figures(figures: dict[str, float | None]) -> str:
+    return ", ".join(
+        f"{name} {'-' if value is None else format(value, '.4g')}"
+        for name, value in figures.items()
+    )
