@@ -3,9 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-from ritornello.checkpoint import Card, write_card
+from ritornello.checkpoint import Card, read_json, write_card
 from ritornello.data.corpus import Corpus
 from ritornello.musika.config import MusikaConfig
+from ritornello.musika.generate import load_scales
+from ritornello.musika.train_gan import UNFITTED
+from ritornello.training.logs import duration
 from ritornello.training.loop import ChainResult
 from ritornello.training.run import RunFolder
 
@@ -18,9 +21,18 @@ def write_model_card(
     corpus: Corpus,
     run: RunFolder,
     result: ChainResult,
-    start: Path | None,
+    origin: str | None,
 ) -> None:
-    """Write README.md of the finished model in `folder`."""
+    """Write README.md of the finished model in `folder`.
+
+    Args:
+        folder: The model.
+        config: Its configuration.
+        corpus: What it was trained on.
+        run: Where it was trained.
+        result: How that ended, with the figures of every stage.
+        origin: A sentence about the weights it was started from, if any.
+    """
     licences = Counter(recording.licence or "not stated" for recording in corpus)
     told = ", ".join(f"{name} ({count} recordings)" for name, count in licences.most_common())
     metrics = {
@@ -46,8 +58,8 @@ def write_model_card(
             tags=("music", "text-free", "musika", "audio-generation"),
             sections={
                 "Trained on": _material(corpus),
-                "Training": _training(run, result, start),
-                "Controls": _controls(config),
+                "Training": _training(run, result, origin),
+                "Controls": _controls(folder, config),
             },
             metrics=metrics,
         ),
@@ -56,12 +68,17 @@ def write_model_card(
 
 def _material(corpus: Corpus) -> str:
     held_out = corpus.split("valid")
+    judged = (
+        f"{len(held_out)} recordings ({duration(held_out.hours * 3600)}) of other works were held "
+        "out for the figures below"
+        if len(held_out)
+        else "nothing was held out: the figures below are of the music trained on"
+    )
     works = sorted({f"- {recording.work}" for recording in corpus.split("train")})
     more = [f"- and {len(works) - LISTED} more"] if len(works) > LISTED else []
     return "\n".join(
         [
-            f"{len(corpus)} recordings, {corpus.hours:.1f} hours; {len(held_out)} recordings "
-            f"({held_out.hours:.1f} hours) of other works were held out for the figures below.",
+            f"{len(corpus)} recordings, {duration(corpus.hours * 3600)}; {judged}.",
             "",
             *works[:LISTED],
             *more,
@@ -69,10 +86,10 @@ def _material(corpus: Corpus) -> str:
     )
 
 
-def _training(run: RunFolder, result: ChainResult, start: Path | None) -> str:
-    rows = [f"Wall-clock time over all stages: {result.seconds / 3600:.2f} hours."]
-    if start is not None:
-        rows.append(f"Started from the weights of `{start.name}`.")
+def _training(run: RunFolder, result: ChainResult, origin: str | None) -> str:
+    rows = [f"Wall-clock time over all stages: {duration(result.seconds)}."]
+    rows += ["", origin] if origin else []
+    rows.append("")
     for stage in result.figures:
         compute = run.compute(stage) or {}
         rows.append(
@@ -82,8 +99,20 @@ def _training(run: RunFolder, result: ChainResult, start: Path | None) -> str:
     return "\n".join(rows)
 
 
-def _controls(config: MusikaConfig) -> str:
+UNITS = {"density": "notes per second", "loudness": "LUFS", "tempo": "beats per minute"}
+
+
+def _controls(folder: Path, config: MusikaConfig) -> str:
+    """What 0 and 1 mean for each control."""
     if not config.gan.controls:
         return "None."
-    names = ", ".join(config.gan.controls)
-    return f"{names}: each from 0 to 1, the 5th and 95th percentile of the training set."
+    settings = read_json(folder / "generator" / "config.json")
+    rows = []
+    for name, scale in load_scales(settings, config.gan.controls).items():
+        meaning = f"0 is {scale.low:.3g}, 1 is {scale.high:.3g} {UNITS.get(name, '')}".strip()
+        rows.append(
+            f"- {name}: without effect, since this music does not vary in it"
+            if scale == UNFITTED
+            else f"- {name}: {meaning}"
+        )
+    return "\n".join(rows)

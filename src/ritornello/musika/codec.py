@@ -77,7 +77,9 @@ class MagnitudeScale:
         """Magnitudes of the STFT: the inverse; at the floor and below it, zero."""
         decibels = log_magnitude * self.half_range_db + self.centre_db
         power = torch.pow(10, decibels.clamp(max=60.0) / 10) - self.floor
-        return power.clamp(min=0).sqrt() / self.gain
+        # A root has no slope at 0: silent bins are kept out of it, or one would spoil a training.
+        is_heard = power > 0
+        return torch.where(is_heard, power, 1.0).sqrt() * is_heard / self.gain
 
 
 def magnitude_scale(config: MusikaConfig) -> MagnitudeScale:

@@ -289,12 +289,14 @@ class Critic(nn.Module):
         return full_precision(self.score(hidden.flatten(1)).squeeze(1))
 
 
-def hinge_critic_loss(real: Scores, fake: Scores) -> Float[Tensor, ""]:
+def hinge_critic_loss(
+    real: Float[Tensor, "*scores"], fake: Float[Tensor, "*scores"]
+) -> Float[Tensor, ""]:
     """What the critic lowers: scores of real windows below 1, of generated ones above -1."""
     return 0.5 * (functional.relu(1 - real).mean() + functional.relu(1 + fake).mean())
 
 
-def hinge_generator_loss(fake: Scores) -> Float[Tensor, ""]:
+def hinge_generator_loss(fake: Float[Tensor, "*scores"]) -> Float[Tensor, ""]:
     """What the generator lowers: the negative score of what it made."""
     return -fake.mean()
 

@@ -24,13 +24,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ritornello.errors import ConfigError
+
 # How far a bin listens to its neighbours' phases, as (bins to each side, weight): its own main lobe
 # first; farther neighbours decide only where the lobe was silent in the frame before (an onset).
 NEIGHBOURHOODS = ((1, 1.0), (8, 0.05), (48, 0.002))
 
 
 def centre_advance(bins: int, n_fft: int, hop_length: int) -> Float[Tensor, " bins"]:
-    """Turn of every bin's centre frequency over one hop, in radians, wrapped to (-pi, pi]."""
+    """Turn of every bin's centre frequency over one hop, in radians, wrapped to [-pi, pi]."""
     turns = torch.arange(bins, dtype=torch.float64) * hop_length / n_fft
     return (2 * math.pi * (turns - turns.round())).float()
 
@@ -120,15 +122,19 @@ def pinned_phase(
     Frames are [margin | chunk | margin], with the pins at the first frame of the chunk and the
     first frame after it. Near a pin (`margin` frames to both sides) phases are carried away from
     it, in both directions, so that two windows that share a pin agree there; in between, the path
-    that leaves the first pin is bent over its last `bend_frames` frames to meet the second.
+    that leaves the first pin is bent over its last `bend_frames` frames (over all that it has, if
+    these are fewer) to meet the second.
 
     Raises:
-        ValueError: If the chunk is shorter than 2 * margin + bend_frames.
+        ConfigError: If the chunk is not longer than the margin.
     """
     frames = magnitude.shape[-1]
     first, last = margin, frames - margin
     if last - first <= margin:
-        raise ValueError(f"a chunk of {last - first} frames is too short for a margin of {margin}")
+        raise ConfigError(
+            f"a chunk has {last - first} spectra; expected more than {margin}, what the transform "
+            "and its phase passes reach. Use longer chunks or fewer level1.phase_passes."
+        )
     turn = advance + centre_advance(magnitude.shape[-2], n_fft, hop_length).to(advance)[:, None]
     across = torch.nn.functional.pad(slope[..., :-1, :].cumsum(-2), (0, 0, 1, 0))
 

@@ -7,8 +7,11 @@ weights; `--from-codec` takes the codec alone; `--from MODEL --unfreeze-codec` s
 on the new music before the GAN. Encoders never change then, so latents keep their meaning.
 """
 
+import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ from ritornello.musika.recordings import AudioBlocks
 from ritornello.musika.train_codec import Level1Stage, Level2Stage, SharpenStage
 from ritornello.musika.train_gan import GanStage
 from ritornello.training.estimate import estimate_chain
-from ritornello.training.loop import train_chain
+from ritornello.training.loop import ChainResult, train_chain
 from ritornello.training.options import TrainOptions
 from ritornello.training.run import RunFolder
 
@@ -45,7 +48,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     Raises:
         DataError: No usable recordings.
         ConfigError: Settings that do not exist or contradict the run or the model.
-        CheckpointError: A model that does not fit.
+        CheckpointError: A model that is damaged or incomplete.
         TrainingError: Divergence, or a run that belongs to other settings.
     """
     run = RunFolder(options.run)
@@ -53,36 +56,68 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     seed = options.seed if options.seed is not None else (known or {}).get("seed", 0)
     start = _model(options.from_model or options.from_codec)
     config = resolved_config(options, known, start)
+    if start is not None:
+        refuse_misfit(start, config, with_generator=options.from_model is not None)
+    refuse_other_beginning(run, start)
     if options.plan_only:
-        stages = chain(options, config, Corpus([]), run, start)
+        stages = asked_stages(options, chain(options, config, Corpus([]), run, start))
         estimates = estimate_chain(stages, seed=seed, time_limit_s=options.time_limit_s)
         return {"plan": [asdict(estimate) for estimate in estimates]}
     corpus = usable_corpus(options, run)
+    every = chain(options, config, corpus, run, start)
+    stages = asked_stages(options, every)
+    if stages[-1].name == "gan":
+        refuse_short(corpus, config)
     run.begin("musika", to_dict(config), seed)
-    if start is not None:
+    is_first = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes the model
+    if start is not None and is_first:
         take_codec(start, run, config)
-    stages = [
-        stage
-        for stage in chain(options, config, corpus, run, start)
-        if options.stage in (None, stage.name)
-    ]
-    if not stages:
-        names = [stage.name for stage in chain(options, config, corpus, run, start)]
-        raise ConfigError(f"stage is {options.stage!r}; this run has {', '.join(names)}")
     result = train_chain(
         stages, run, seed=seed, time_limit_s=options.time_limit_s, extend_s=options.extend_s
     )
-    if result.finished and stages[-1].name == "gan":
+    if result.finished and stages[-1].name == "gan" and is_first:
         with whole_folder(run.model, keep=True) as folder:
-            write_model_card(folder, config, corpus, run, result, start)
+            told = _told_of_all(result, every, run)
+            write_model_card(folder, config, corpus, run, told, _origin(options))
             write_checksums(folder)
     return {"run": str(run.path), "model": str(run.model)} | asdict(result)
+
+
+def asked_stages(options: TrainOptions, every: list[Stage]) -> list[Stage]:
+    """The one stage that was asked for, or all."""
+    stages = [stage for stage in every if options.stage in (None, stage.name)]
+    if not stages:
+        names = ", ".join(stage.name for stage in every)
+        raise ConfigError(f"stage is {options.stage!r}; this run has {names}")
+    return stages
+
+
+def _told_of_all(result: ChainResult, every: Sequence[Stage], run: RunFolder) -> ChainResult:
+    """`result` with the figures of all finished stages, also those of earlier calls."""
+    folders = {stage.name: run.stage(stage.name) for stage in every}
+    figures = {name: folder.figures() for name, folder in folders.items() if folder.finished}
+    return replace(result, figures=figures)
+
+
+def _origin(options: TrainOptions) -> str | None:
+    """What the model was started from, in a sentence."""
+    if options.from_codec is not None:
+        return f"The codec is that of `{Path(options.from_codec).name}`."
+    if options.from_model is None:
+        return None
+    codec = "its decoders went on learning" if options.unfreeze_codec else "its codec is unchanged"
+    return f"Started from the weights of `{Path(options.from_model).name}`; {codec}."
 
 
 def resolved_config(
     options: TrainOptions, known: dict[str, Any] | None, start: Path | None
 ) -> MusikaConfig:
     """The model to train: the run's own, the preset's or the one started from, with overrides."""
+    if options.preset is not None and options.from_model is not None:
+        raise ConfigError(
+            f"--preset {options.preset} and --from were both given; --from brings its own sizes. "
+            "Leave --preset out, or take the codec alone with --from-codec."
+        )
     if known is not None and options.preset is None:
         config = from_dict(MusikaConfig, known["config"])
     elif options.from_model is not None and start is not None:
@@ -140,16 +175,66 @@ def usable_corpus(options: TrainOptions, run: RunFolder) -> Corpus:
     return corpus
 
 
+def refuse_short(corpus: Corpus, config: MusikaConfig) -> None:
+    """Refuse music in which no training recording holds one window of the GAN.
+
+    Raises:
+        DataError: Names the longest ones; better now than after the codec has been trained.
+    """
+    train = sorted(corpus.split("train"), key=lambda recording: -recording.duration_s)
+    frames = [ceil(r.duration_s * config.sample_rate / config.hop_samples) for r in train]
+    if not frames or frames[0] < config.gan.window_frames:
+        longest = ", ".join(f"{r.id} ({r.duration_s:.1f} s)" for r in train[:5]) or "none"
+        raise DataError(
+            f"no recording is as long as a training window, "
+            f"{config.gan.window_frames / config.latent_rate_hz:.1f} s; the longest to train on: "
+            f"{longest}. Join short recordings, or choose a smaller gan.chunk_frames"
+        )
+
+
+def refuse_misfit(start: Path, config: MusikaConfig, *, with_generator: bool) -> None:
+    """Refuse settings that the weights of `start` cannot be used with.
+
+    Raises:
+        ConfigError: Names the first that differs.
+    """
+    theirs = saved_config(start)
+    pairs = {
+        name: (getattr(config, name), getattr(theirs, name))
+        for name in ("sample_rate", "channels", "stft", "level1", "level2", "family")
+    }
+    if with_generator:
+        pairs["generator"] = config.generator, theirs.generator
+        pairs["gan.controls"] = config.gan.controls, theirs.gan.controls
+    for name, (ours, other) in pairs.items():
+        if ours != other:
+            raise ConfigError(
+                f"{name} is {ours}, {start} has {other}; weights cannot be taken over into "
+                "another shape. Leave that setting as it is, or train without them."
+            )
+
+
+def refuse_other_beginning(run: RunFolder, start: Path | None) -> None:
+    """Refuse to resume a run as if it had begun otherwise: its codec would be lost.
+
+    Raises:
+        ConfigError: The run trains its own codec and another is given, or the reverse.
+    """
+    has_own = run.stage("level1").path.exists()
+    if has_own and start is not None:
+        raise ConfigError(
+            f"{run.path} trains its own codec; --from and --from-codec begin a run of their own. "
+            "Give another --run folder."
+        )
+    if not has_own and start is None and (run.model / "level1").is_dir():
+        raise ConfigError(
+            f"{run.path} has taken its codec over from another model; repeat the --from or "
+            "--from-codec it was begun with to resume it."
+        )
+
+
 def take_codec(start: Path, run: RunFolder, config: MusikaConfig) -> None:
     """Copy the codec of `start` into the run's model, once."""
-    theirs = saved_config(start)
-    for name in ("sample_rate", "channels", "stft", "level1", "level2", "family"):
-        if getattr(theirs, name) != getattr(config, name):
-            raise ConfigError(
-                f"{name} is {getattr(config, name)}, the codec of {start} has "
-                f"{getattr(theirs, name)}; a codec cannot be taken over into another shape. "
-                "Leave that setting as it is, or train without --from."
-            )
     if all((run.model / name).is_dir() for name in CODEC):
         return
     with whole_folder(run.model, keep=True) as folder:

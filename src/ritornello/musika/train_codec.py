@@ -38,7 +38,7 @@ from ritornello.musika.losses import (
     slope_losses,
 )
 from ritornello.musika.model import hinge_critic_loss, hinge_generator_loss
-from ritornello.musika.recordings import AudioBlocks
+from ritornello.musika.recordings import AudioBlocks, clip_to_hear, split_to_judge
 from ritornello.nn.discriminator import SpectrogramDiscriminator, feature_distance
 from ritornello.shapes import Waveform
 from ritornello.training.optim import OptimConfig
@@ -78,9 +78,10 @@ class SpectraOfCrops:
         return 0.1 * torch.randn(shape, generator=draw)
 
     def held_out(self) -> Waveform:
-        """The same crops of the valid split at every evaluation."""
+        """The same held-out crops at every evaluation."""
         draw = torch.Generator().manual_seed(0)
-        return self.blocks.draw(draw, self.frames, EVALUATED, "valid")
+        split = split_to_judge(self.blocks.cache, self.blocks.corpus, self.frames)
+        return self.blocks.draw(draw, self.frames, EVALUATED, split)
 
     @torch.no_grad()
     def spectrum(self, wave: Waveform) -> Tensor:
@@ -89,8 +90,9 @@ class SpectraOfCrops:
 
     def listening(self, codec: MusikaCodec) -> dict[str, Audio]:
         """Two held-out clips, real and through `codec`."""
-        blocks = round(HEARD_S * self.config.spectrogram_rate_hz)
-        wave = self.blocks.draw(torch.Generator().manual_seed(1), blocks, 2, "valid")
+        wanted = round(HEARD_S * self.config.spectrogram_rate_hz)
+        blocks, split = clip_to_hear(self.blocks.cache, self.blocks.corpus, wanted)
+        wave = self.blocks.draw(torch.Generator().manual_seed(1), blocks, 2, split)
         decoded = codec.decode(codec.encode(wave), wave.shape[-1])
         rate = self.config.sample_rate
         return {

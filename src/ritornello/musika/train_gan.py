@@ -11,6 +11,7 @@ model serves with and without.
 Axes: (batch, dim, window_frames) latents.
 """
 
+import logging
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ritornello.checkpoint import load_component, load_into
+from ritornello.errors import DataError
 from ritornello.evaluation.frechet import set_distance
 from ritornello.interfaces import Audio, Request, Stage
 from ritornello.musika.codec import MusikaCodec, encoder_hash
@@ -44,7 +46,13 @@ from ritornello.musika.model import (
     unit_gradient_penalty,
 )
 from ritornello.musika.paper_gan import PaperCritic, PaperCriticDecoder
-from ritornello.musika.recordings import AudioBlocks, ControlCurves, LatentWindows
+from ritornello.musika.recordings import (
+    AudioBlocks,
+    ControlCurves,
+    LatentWindows,
+    clip_to_hear,
+    split_to_judge,
+)
 from ritornello.training.optim import OptimConfig
 from ritornello.training.state import TrainState
 
@@ -52,8 +60,29 @@ HEARD_S = 12.0
 EVALUATED = 512
 CRITIC_LEAD_STEPS = 200
 """Steps that a fresh critic gets alone when the generator is not fresh."""
+UNFITTED = ControlScale(low=0.0, high=1.0)
+"""Scale of a control that this music does not have, or that never changes in it."""
+logger = logging.getLogger(__name__)
 
 Batch = tuple[Float[Tensor, "batch dim frames"], Float[Tensor, "batch channels frames"]]
+
+
+def fitted_scales(
+    controls: tuple[str, ...], raw: Float[np.ndarray, "controls frames"]
+) -> dict[str, ControlScale]:
+    """Scales fitted to the raw curves of the training music, by control.
+
+    A drone has no tempo and its density never changes, but it is music: such a control stays in the
+    model, and asking for it does nothing.
+    """
+    scales = {}
+    for name, curve in zip(controls, raw, strict=True):
+        try:
+            scales[name] = fit_scale(name, [curve])
+        except DataError as error:
+            logger.warning("%s: kept, but asking for it will change nothing", error)
+            scales[name] = UNFITTED
+    return scales
 
 
 class GanStage(Stage):
@@ -101,11 +130,7 @@ class GanStage(Stage):
             settings, _ = load_component(self.start, "generator")
             self.scales = load_scales(settings, self.gan.controls)
         elif curves is not None:
-            raw = curves.all_of("train").T
-            self.scales = {
-                name: fit_scale(name, [row])
-                for name, row in zip(self.gan.controls, raw, strict=True)
-            }
+            self.scales = fitted_scales(self.gan.controls, curves.all_of("train").T)
 
     def batch(self, draw: torch.Generator) -> Batch:
         """Real windows and their conditions, some of these hidden."""
@@ -169,11 +194,9 @@ class GanStage(Stage):
         losses = self._teach_critic(state, real, fake.detach(), conditions)
         if self.start is not None and state.step < CRITIC_LEAD_STEPS:
             return losses
-        critic.requires_grad_(False)
         with state.autocast():
             adversarial = hinge_generator_loss(critic(fake, conditions))
         state.update("generator", adversarial)
-        critic.requires_grad_(True)
         return losses | {"adversarial": adversarial.detach()}
 
     def _teach_critic(
@@ -226,7 +249,10 @@ class GanStage(Stage):
         null is as small as it gets.
         """
         draw = torch.Generator().manual_seed(0)
-        held_out, conditions = self._windows(draw, EVALUATED, "valid")
+        assert self.windows is not None, "prepare comes first"
+        cache, corpus = self.windows.cache, self.blocks.corpus
+        split = split_to_judge(cache, corpus, self.gan.window_frames)
+        held_out, conditions = self._windows(draw, EVALUATED, split)
         train, _ = self._windows(draw, EVALUATED, "train")
         coordinates = training_coordinates(draw, EVALUATED, self.gan, conditions)
         generator = _played(state)
@@ -247,8 +273,9 @@ class GanStage(Stage):
             for seed in range(3)
         }
         assert self.windows is not None, "prepare comes first"
-        frames = round(HEARD_S * self.config.latent_rate_hz)
-        latents, _ = self.windows.draw(torch.Generator().manual_seed(1), frames, 1, "valid")
+        wanted = round(HEARD_S * self.config.latent_rate_hz)
+        frames, split = clip_to_hear(self.windows.cache, self.blocks.corpus, wanted)
+        latents, _ = self.windows.draw(torch.Generator().manual_seed(1), frames, 1, split)
         real = self.codec.decode(latents)[0].numpy()
         return sounds | {"held-out": Audio(samples=real, sample_rate=self.config.sample_rate)}
 
