@@ -1,6 +1,6 @@
 """The light autoencoders: Musika's two levels at sizes that two CPU cores can train and play.
 
-Level 1 sees one channel at a time, frame by frame on the way in (Sec. 2.1 of the code this follows:
+Level 1 sees one channel at a time, frame by frame on the way in (as in the published code:
 a frame-wise network with tanh at the end), with some context in time on the way out. Level 2 takes
 the level-1 latents of both channels together and halves their rate until the GAN can model them.
 The published networks, with the same methods, are in `published.py`.

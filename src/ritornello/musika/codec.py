@@ -83,7 +83,7 @@ class MagnitudeScale:
 
 
 def magnitude_scale(config: MusikaConfig) -> MagnitudeScale:
-    """The scale of a model's family: the published one (Sec. 1 of the code), or the light one."""
+    """The scale of a model's family: the published one, or the light one."""
     if config.family == "light":
         gain = 4 / config.stft.n_fft  # 2 / sum of a periodic Hann window
         return MagnitudeScale(gain=gain, floor_db=-100.0, centre_db=-50.0, half_range_db=50.0)

@@ -1,4 +1,4 @@
-"""Controls: curves that steer the music, measured from the audio itself (Sec. 3, conditional).
+"""Controls: curves that steer the music, measured from the audio itself.
 
 The paper conditions on note density for piano and on tempo for techno, as one more channel of the
 generator's coordinates and of the critic's input; so a control acts at its own place in time, at

@@ -1,4 +1,4 @@
-"""The latent coordinate system: what Musika's generator is given at every step (Sec. 3).
+"""The latent coordinate system: what Musika's generator is given at every step.
 
 A GAN turns one noise vector into one excerpt and cannot go on. Musika spreads the noise out in
 time instead: *anchors*, independent Gaussian vectors at regular distances, and straight lines

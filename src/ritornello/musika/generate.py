@@ -1,4 +1,4 @@
-"""Playing a Musika model: pieces of any length, by chunk, from any point (Sec. 3).
+"""Playing a Musika model: pieces of any length, by chunk, from any point.
 
     seed, form, controls -> Route -> coordinates of chunk k -> Generator -> latents of chunk k
                                      latents of k-1, k, k+1 -> codec     -> audio of chunk k

@@ -308,7 +308,7 @@ def inner_frames(stage: StageConfig) -> slice:
 
 
 class SharpenStage(Stage):
-    """Both decoders against a spectrogram discriminator, with the encoders frozen (Sec. 2.5)."""
+    """Both decoders against a spectrogram discriminator, with the encoders frozen."""
 
     name = "sharpen"
 

@@ -1,4 +1,4 @@
-"""Training the GAN: windows of latents against windows made from coordinates (Sec. 4).
+"""Training the GAN: windows of latents against windows made from coordinates.
 
 A step draws real windows with their conditions, gives the generator the same conditions with fresh
 anchors and styles, and lets the critic judge both: hinge losses, and a gradient penalty on the real
