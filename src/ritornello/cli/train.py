@@ -63,7 +63,7 @@ def build_parser() -> VerbParser:
     )
     add = parser.add_argument
     add("system", help=" | ".join(f"{name}: {entry.summary}" for name, entry in SYSTEMS.items()))
-    add("overrides", nargs="*", metavar="key=value", help="change the preset, e.g. gan.base_channels=64")
+    add("overrides", nargs="*", metavar="key=value", help="e.g. gan.base_channels=64")
     add(
         "--data",
         type=Path,
