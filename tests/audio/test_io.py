@@ -1,4 +1,6 @@
 import struct
+import subprocess
+import sys
 import wave
 
 import numpy as np
@@ -377,3 +379,26 @@ def test_resampling_keeps_a_sine_in_place():
     assert np.abs(fresh[0, 500:-500] - expected[500:-500]).max() < 1e-4
     with pytest.raises(AudioError, match="positive whole numbers"):
         resample(wave_in, RATE, 0)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_a_full_disk_leaves_nothing(tmp_path, name):
+    """The file may not pass 64 kB, as on a full disk; a child, since the limit is a process's."""
+    code = (
+        "import resource, signal, sys, numpy as np\n"
+        "from ritornello.audio.io import write_audio\n"
+        "from ritornello.errors import AudioError\n"
+        "from ritornello.interfaces import Audio\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        "noise = np.random.default_rng(0).normal(0, 0.1, (2, 44100)).astype(np.float32)\n"
+        "try:\n"
+        "    write_audio(sys.argv[1], Audio(samples=noise, sample_rate=44100))\n"
+        "except (OSError, AudioError) as error:\n"
+        "    sys.exit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 7, done.stderr
+    assert not list(tmp_path.iterdir())

@@ -128,7 +128,12 @@ class FlacSink:
     def write(self, quantised: np.ndarray) -> None:
         """Append samples (time, channels) as `quantise` returns them."""
         # libsndfile takes the upper 24 bits of 32
-        self._file.write(quantised << 8 if quantised.dtype == np.int32 else quantised)
+        try:
+            self._file.write(quantised << 8 if quantised.dtype == np.int32 else quantised)
+        except (soundfile.LibsndfileError, AssertionError) as error:  # it asserts on a short write
+            raise AudioError(f"the FLAC file cannot be written ({error}); is the disk full?") from (
+                error
+            )
 
     def close(self) -> None:
         """Finish the file."""

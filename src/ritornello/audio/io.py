@@ -372,8 +372,10 @@ class AudioWriter:
                 self._meter.update(np.zeros((self._channels, 0), np.float32), last=True)
                 os.replace(self._partial, self._path)
         finally:
-            sink.abandon()
-            self._partial.unlink(missing_ok=True)
+            try:
+                sink.abandon()  # on a full disk closing fails too
+            finally:
+                self._partial.unlink(missing_ok=True)
 
     def report(self) -> WriteReport:
         """What has been written so far."""

@@ -6,6 +6,7 @@ length in samples, so that decoding returns exactly as many.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +51,19 @@ def codec_of(system: "System", model_name: str) -> Any:
 
 
 def write_compressed(path: Path, kind: str, sequence: "Tensor", info: CompressedInfo) -> None:
-    """Write `sequence` as tensor `kind` ("latents" or "codes") with `info` in the metadata."""
+    """Write `sequence` as tensor `kind` ("latents" or "codes") with `info`, whole or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     metadata = {"format": FORMAT, "info": json.dumps(asdict(info), sort_keys=True)}
-    save_file({kind: sequence.contiguous()}, path, metadata=metadata)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file({kind: sequence.contiguous()}, partial, metadata=metadata)
+        os.replace(partial, path)
+    except SafetensorError as error:
+        raise DataError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_compressed(path: Path) -> tuple["Tensor", CompressedInfo]:
