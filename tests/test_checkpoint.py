@@ -216,3 +216,28 @@ def test_the_card_has_a_head_sections_figures_and_licence():
     assert "## What it cannot do\n\nSing." in text
     assert "| fad | 1.25 |" in text
     assert text.endswith("Weights: CC-BY-4.0. Outputs: Free to use.\n")
+
+
+def test_an_altered_config_is_refused(tmp_path):
+    folder = write_model(tmp_path / "model")
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"dim": 3', '"dim": 4'))
+    with pytest.raises(CheckpointError, match=r"config\.json is altered"):
+        read_config(folder)
+
+
+def test_a_component_without_checksums_is_refused(tmp_path):
+    folder = write_model(tmp_path / "model")
+    sums = folder / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(line for line in lines if "  net/" not in line))
+    with pytest.raises(CheckpointError, match="does not list net"):
+        load_component(folder, "net")
+
+
+def test_checksums_that_are_no_text_are_refused(tmp_path):
+    folder = write_model(tmp_path / "model")
+    sums = folder / "SHA256SUMS"
+    sums.write_bytes(b"\xff" + sums.read_bytes()[1:])
+    with pytest.raises(CheckpointError, match=r"altered or damaged|no checksum"):
+        verify(folder)

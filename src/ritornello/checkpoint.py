@@ -183,7 +183,10 @@ def load_component(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, T
         key: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
         for key, tensor in tensors.items()
     }
-    return read_json(place / "config.json"), whole
+    config = read_json(place / "config.json")
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{place / 'config.json'} holds no object; expected settings by name")
+    return config, whole
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -223,7 +226,7 @@ def write_config(folder: Path, system: str, config: Mapping[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json; CheckpointError for another format version."""
+    """The folder's config.json; CheckpointError for another format version, or an altered file."""
     config = read_json(folder / "config.json")
     version = config.get("format_version") if isinstance(config, dict) else None
     if version != FORMAT_VERSION:
@@ -233,6 +236,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     if not isinstance(config.get("system"), str):
         raise CheckpointError(f"{folder}/config.json names no system")
+    if (folder / SUMS).is_file():
+        verify(folder, below="config.json")
     return config
 
 
@@ -265,11 +270,17 @@ def verify(folder: Path, *, below: str | None = None) -> None:
 
     Args:
         folder: Model folder.
-        below: Check only this component.
+        below: Check only this component, or this file; one that is not listed is refused too.
     """
-    for name, digest in _sums(folder).items():
-        if below is not None and not name.startswith(f"{below}/"):
-            continue
+    sums = _sums(folder)
+    if below is not None:
+        sums = {n: digest for n, digest in sums.items() if n == below or n.startswith(f"{below}/")}
+        if not sums:
+            raise CheckpointError(
+                f"{folder / SUMS} does not list {below}, so nothing vouches for it. Get the model "
+                "again."
+            )
+    for name, digest in sums.items():
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f"{path} is missing; {SUMS} lists it. Get the model again.")
@@ -307,7 +318,7 @@ def _sums(folder: Path) -> dict[str, str]:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing, so {folder} is not a finished model folder")
     sums: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, separator, name = line.partition("  ")
         if not separator or len(digest) != 64 or ".." in name.split("/") or name.startswith("/"):
             raise CheckpointError(f"{path} has a line that is no checksum: {line!r}")
