@@ -23,6 +23,9 @@ CAPABILITIES = frozenset(
     {"continue", "accompany", "labels", "lyrics", "controls", "form", "stream", "reconstruct"}
 )
 
+MAX_SECONDS = 1e9
+"""Thirty years: what counts samples from here on stays exact."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Audio:
@@ -102,8 +105,10 @@ class Request:
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
-        if self.seconds is not None and not 0 < self.seconds < float("inf"):
-            raise ConfigError(f"seconds is {self.seconds}; expected a positive number")
+        if self.seconds is not None and not 0 < self.seconds <= MAX_SECONDS:
+            raise ConfigError(
+                f"seconds is {self.seconds}; expected a positive number, at most {MAX_SECONDS:g}"
+            )
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; expected a whole number >= 0")
         if not 0 < self.temperature <= 4:

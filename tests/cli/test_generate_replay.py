@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from ritornello.audio.io import read_audio, read_provenance
+from ritornello.audio.io import read_audio, read_provenance, write_audio
 from ritornello.cli import generate
 from ritornello.cli.main import main
+from ritornello.interfaces import Audio
 
 
 @pytest.fixture
@@ -191,3 +192,35 @@ def test_an_unknown_model_is_named(tmp_path, ritornello):
     code, result, _ = ritornello("generate", "no-such-model", "-o", tmp_path / "a.wav")
     assert code == 1
     assert "no-such-model" in result["error"]
+
+
+def test_a_silent_file_has_no_peak(tmp_path, nano_model, ritornello):
+    code, result, _ = ritornello(
+        "generate", nano_model, "-o", tmp_path / "a.wav", "--seconds", 1e-9
+    )
+    assert code == 0
+    assert result["takes"][0]["peak_dbfs"] is None
+
+
+def test_an_empty_form_is_refused(tmp_path, nano_model, ritornello):
+    code, result, _ = ritornello("generate", nano_model, "-o", tmp_path / "a.wav", "--form", "")
+    assert (code, result["kind"]) == (1, "ConfigError")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("lost", ["model", "threads", "how", "inputs", "options"])
+def test_half_a_record_cannot_be_replayed(tmp_path, ritornello, lost):
+    record = {
+        "request": {},
+        "model": "x",
+        "threads": 1,
+        "how": "whole",
+        "inputs": {},
+        "options": {},
+    }
+    del record[lost]
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 1000)).astype(np.float32)
+    write_audio(tmp_path / "a.wav", Audio(samples=noise, sample_rate=8000, meta=record))
+    code, result, _ = ritornello("replay", tmp_path / "a.wav")
+    assert (code, result["kind"]) == (1, "DataError")
+    assert f"no {lost}" in result["error"]

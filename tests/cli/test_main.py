@@ -154,3 +154,13 @@ def test_tables_align():
         "a     1",
         "long  22",
     ]
+
+
+def test_a_mistake_of_ours_is_json_too_and_told_in_full(capsys):
+    def broken():
+        raise ZeroDivisionError("a mistake")
+
+    assert console.guarded(broken, as_json=True) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"error": "a mistake", "kind": "ZeroDivisionError"}
+    assert "Traceback" in err

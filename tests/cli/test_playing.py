@@ -8,6 +8,7 @@ import pytest
 from ritornello.cli import generate, playing, stream, train
 from ritornello.cli.console import UsageError
 from ritornello.errors import ConfigError
+from ritornello.interfaces import Request
 
 
 def test_flags_may_come_before_and_after_the_model():
@@ -121,3 +122,41 @@ def test_leaving_early_ends_the_thread_that_works_ahead():
     assert next(blocks) == 0
     blocks.close()
     assert len(made) < 10
+
+
+def curve_file(folder, content):
+    path = folder / "curve.csv"
+    path.write_bytes(content)
+    return path
+
+
+def test_a_byte_order_mark_hides_no_row(tmp_path):
+    path = curve_file(tmp_path, b"\xef\xbb\xbf0,0.1\n2,0.9\n")
+    assert playing.read_curve(path) == ((0.0, 0.1), (2.0, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"0,O.1\n5,0.2\n", "line 1 is '0,O.1'"),  # a slip in the first row is no heading
+        (b"0;0.1\n", "line 1 is '0;0.1'"),
+        (b"z\xe9it,wert\n0,0.1\n", "not a CSV file in UTF-8"),
+        (b"0,0.1\nnan,0.2\n3,0.3\n", "line 2: time nan s does not rise"),
+        (b"0,0.1\ninf,0.2\n", "line 2: time inf s does not rise"),
+    ],
+)
+def test_a_broken_curve_is_refused_by_line(tmp_path, content, message):
+    with pytest.raises(ConfigError, match=message):
+        playing.read_curve(curve_file(tmp_path, content))
+
+
+@pytest.mark.parametrize("threads", [0, 10**11])
+def test_impossible_threads_are_refused(threads):
+    with pytest.raises(ConfigError, match="expected 1 to 1024"):
+        playing.load(None, threads)
+
+
+@pytest.mark.parametrize("seconds", [0.0, float("nan"), 1e308])
+def test_impossible_lengths_are_refused(seconds):
+    with pytest.raises(ConfigError, match="expected a positive number, at most"):
+        Request(seconds=seconds)

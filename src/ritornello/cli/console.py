@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -73,6 +74,10 @@ def guarded(action: Callable[[], int], *, as_json: bool) -> int:
         return 130
     except SystemExit as leaving:  # argparse after printing --help
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except Exception as error:  # a mistake of ours: told in full, and to scripts as JSON too
+        traceback.print_exc()
+        _tell(type(error).__name__, str(error) or "no message", as_json=as_json)
+        return 1
 
 
 def _tell(kind: str, message: str, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def write_piece(system: "System", ordered: Order, path: Path, how: str) -> dict[
         "elapsed_s": round(elapsed_s, 3),
         "times_real_time": round(seconds / elapsed_s, 2),
         "gain_db": round(report.gain_db, 3),
-        "peak_dbfs": round(report.peak_dbfs, 3),
+        "peak_dbfs": round(report.peak_dbfs, 3) if math.isfinite(report.peak_dbfs) else None,
         "clipped": report.clipped,
         "sections": sections,
     }

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "piano"
 DEFAULT_THREADS = 1
 """One thread: always the same bits whatever the machine's cores, and never slowed by neighbours."""
+
+MAX_THREADS = 1024
 
 
 def add_model(parser: VerbParser) -> None:
@@ -119,7 +122,7 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
         labels=labels,
         lyrics=read_lyrics(options.lyrics) if options.lyrics else None,
         controls=dict(read_control(text) for text in options.controls),
-        form=parse_form(options.form) if options.form else (),
+        form=parse_form(options.form) if options.form is not None else (),
         guidance=options.guidance,
     )
     model.check(request)
@@ -130,8 +133,8 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
 
 def load(model: "FoundModel", threads: int) -> tuple["System", float]:
     """The system, ready to play on `threads` threads, and the seconds that loading took."""
-    if threads < 1:
-        raise ConfigError(f"--threads is {threads}; expected at least 1")
+    if not 1 <= threads <= MAX_THREADS:
+        raise ConfigError(f"--threads is {threads}; expected 1 to {MAX_THREADS}")
     start = time.perf_counter()
 
     import torch
@@ -150,32 +153,41 @@ def read_control(text: str) -> tuple[str, tuple[tuple[float, float], ...]]:
 
 
 def read_curve(path: Path) -> tuple[tuple[float, float], ...]:
-    """The (seconds, value) rows of a CSV file; a first row of words is a heading.
+    """The (seconds, value) rows of a CSV file; a first row without a number is a heading.
 
     Raises:
-        ConfigError: No such file, a row that is not two numbers, or times that do not rise.
+        ConfigError: No such file, not text, a row that is not two numbers, or times that do not
+            rise.
     """
     if not path.is_file():
         raise ConfigError(f"control value {str(path)!r} is neither a number nor a CSV file")
+    try:
+        # Spreadsheets begin their UTF-8 files with a byte order mark.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} is not a CSV file in UTF-8: {error}") from error
     points: list[tuple[float, float]] = []
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            if not "".join(row).strip():
-                continue
-            try:
-                seconds, value = map(float, row)
-            except ValueError:
-                if number == 1:
-                    continue
-                raise ConfigError(
-                    f"{path} line {number} is {','.join(row)!r}; expected seconds,value"
-                ) from None
-            if points and seconds <= points[-1][0]:
-                raise ConfigError(f"{path} line {number}: time {seconds:g} s does not rise")
-            points.append((seconds, value))
+    for number, row in enumerate(rows, start=1):
+        if not "".join(row).strip() or (number == 1 and not any(map(_begins_a_number, row))):
+            continue
+        try:
+            seconds, value = map(float, row)
+        except ValueError:
+            raise ConfigError(
+                f"{path} line {number} is {','.join(row)!r}; expected seconds,value"
+            ) from None
+        before_s = points[-1][0] if points else -math.inf
+        if not before_s < seconds < math.inf:
+            raise ConfigError(f"{path} line {number}: time {seconds:g} s does not rise")
+        points.append((seconds, value))
     if not points:
         raise ConfigError(f"{path} has no rows; expected seconds,value rows")
     return tuple(points)
+
+
+def _begins_a_number(cell: str) -> bool:
+    return cell.strip()[:1] in set("0123456789+-.")
 
 
 def read_lyrics(path: Path) -> str:

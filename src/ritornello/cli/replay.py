@@ -9,6 +9,8 @@ from ritornello.cli.generate import SUFFIXES, write_piece
 from ritornello.cli.playing import Order, load
 from ritornello.errors import CheckpointError, DataError
 
+NEEDED = ("request", "model", "threads", "how", "inputs", "options")
+
 
 def run(argv: list[str]) -> int:
     """Generate again; exit code 0 when the bits are the same, 1 when they differ."""
@@ -17,8 +19,12 @@ def run(argv: list[str]) -> int:
     from ritornello.audio.io import read_provenance
 
     recorded = read_provenance(options.file)
-    if "request" not in recorded:
-        raise DataError(f"{options.file} does not say how it was made; expected a generated file")
+    absent = [name for name in NEEDED if name not in recorded]
+    if absent or recorded["how"] not in ("whole", "stream"):
+        raise DataError(
+            f"{options.file} does not say how it was made (no {absent[0] if absent else 'how'} "
+            "in its comment); expected a generated file"
+        )
     if options.out is not None:
         output_path(options.out, SUFFIXES, never=[options.file])
     ordered = order_again(recorded, options.model or recorded["model"])
@@ -61,7 +67,10 @@ def order_again(recorded: dict[str, Any], model_name: str) -> Order:
         raise CheckpointError(f"{error} (give the model with --model)") from error
     audio = {name: read_audio(path) for name, path in inputs.items()}
     request = request_from_dict(recorded["request"], audio)
-    options = model.options(**recorded["options"])
+    try:
+        options = model.options(**recorded["options"])
+    except TypeError as error:
+        raise DataError(f"the recorded options cannot be read: {error}") from error
     return Order(model=model, request=request, options=options, inputs=inputs)
 
 

@@ -39,7 +39,7 @@ from ritornello.checkpoint import (
 )
 from ritornello.config import from_dict, to_dict
 from ritornello.errors import CapabilityError, CheckpointError, ConfigError
-from ritornello.interfaces import Audio, Request, System
+from ritornello.interfaces import MAX_SECONDS, Audio, Request, System
 from ritornello.musika.codec import MusikaCodec
 from ritornello.musika.config import MusikaConfig
 from ritornello.musika.controls import (
@@ -78,8 +78,8 @@ class Options:
         """Refuse values outside their ranges."""
         if self.to_seed is not None and self.to_seed < 0:
             raise ConfigError(f"to_seed is {self.to_seed}; expected a whole number >= 0")
-        if not 0 <= self.seek_s < float("inf"):
-            raise ConfigError(f"seek_s is {self.seek_s}; expected seconds >= 0")
+        if not 0 <= self.seek_s <= MAX_SECONDS:
+            raise ConfigError(f"seek_s is {self.seek_s}; expected seconds, 0 to {MAX_SECONDS:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
