@@ -1,1 +1,1 @@
-"""TODO."""
+"""Sampling that systems of codes share; none is here yet."""

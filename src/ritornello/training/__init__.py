@@ -1,1 +1,1 @@
-"""TODO."""
+"""The training loop that every system shares: state, optimisers, time plan, run folder, display."""
