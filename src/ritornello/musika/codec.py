@@ -48,6 +48,7 @@ from ritornello.musika.published import (
     ReleaseLevel2Decoder,
     ReleaseLevel2Encoder,
 )
+from ritornello.musika.stereo import shared_slopes, spread_angles
 from ritornello.shapes import Latents, Waveform
 
 ENCODED_LATENTS = 2048
@@ -150,8 +151,15 @@ def encoder_hash(codec: "MusikaCodec") -> str:
 class MusikaCodec(LatentCodec):
     """Both autoencoder levels with their spectrograms: a `LatentCodec`."""
 
-    def __init__(self, config: MusikaConfig, level1: nn.ModuleDict, level2: nn.ModuleDict) -> None:
+    def __init__(
+        self,
+        config: MusikaConfig,
+        level1: nn.ModuleDict,
+        level2: nn.ModuleDict,
+        stereo_spread: float = 0.0,
+    ) -> None:
         self.config, self.level1, self.level2 = config, level1, level2
+        self.stereo_spread = stereo_spread
         self.sample_rate, self.channels = config.sample_rate, config.channels
         self.latent_dim, self.hop_samples = config.latent_dim, config.hop_samples
         self.chunk_frames = config.gan.chunk_frames
@@ -160,6 +168,8 @@ class MusikaCodec(LatentCodec):
         passes = config.level1.phase_passes if config.family == "light" else 0
         reach = self.stft.n_fft // self.stft.hop_length - 1
         self.margin_frames = self.stft.context_frames + passes * reach
+        bin_hz = self.sample_rate / self.stft.n_fft
+        self._spread = spread_angles(self.stft.bins, self.channels, bin_hz, stereo_spread)
         self.context_frames = self.context_latents = self._context_latents()
 
     @classmethod
@@ -168,9 +178,9 @@ class MusikaCodec(LatentCodec):
         return cls(config, build_level1(config), build_level2(config))
 
     @classmethod
-    def load(cls, folder: Path, config: MusikaConfig) -> "MusikaCodec":
+    def load(cls, folder: Path, config: MusikaConfig, stereo_spread: float = 0.0) -> "MusikaCodec":
         """The codec saved in the model folder `folder`, in float32, not trainable."""
-        codec = cls.untrained(config)
+        codec = cls(config, build_level1(config), build_level2(config), stereo_spread)
         load_level(folder, "level1", codec.level1)
         load_level(folder, "level2", codec.level2)
         return codec
@@ -282,13 +292,16 @@ class MusikaCodec(LatentCodec):
             magnitude = self.scale.magnitude(log_magnitude[..., inner])
             return torch.polar(magnitude, phase[..., inner] * math.pi)
         magnitude = self.scale.magnitude(heads.log_magnitude[..., inner])
+        apart = magnitude.unflatten(0, (-1, self.channels))
         rest = (0, 0, 0, magnitude.shape[-2] - heads.advance.shape[-2])
         advance, slope = (
-            nn.functional.pad(torch.atan2(p[:, 1], p[:, 0])[..., inner], rest)
+            nn.functional.pad(
+                shared_slopes(apart, p[..., inner].unflatten(0, (-1, self.channels))), rest
+            )
             for p in (heads.advance, heads.slope)
         )
         phase = pinned_phase(
-            magnitude,
+            apart.square().mean(1).sqrt(),
             advance,
             slope,
             margin=self.margin_frames,
@@ -296,7 +309,8 @@ class MusikaCodec(LatentCodec):
             n_fft=self.stft.n_fft,
             hop_length=self.stft.hop_length,
         )
-        return self._refined(magnitude, centred(phase))
+        width = self._spread[:, :, None].to(phase)
+        return self._refined(magnitude, (centred(phase)[:, None] + width).flatten(0, 1))
 
     def _refined(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """The spectrum after Griffin-Lim passes, whose errors at the ends stay in the margin."""

@@ -28,7 +28,7 @@ from ritornello.errors import ConfigError
 
 # How far a bin listens to its neighbours' phases, as (bins to each side, weight): its own main lobe
 # first; farther neighbours decide only where the lobe was silent in the frame before (an onset).
-NEIGHBOURHOODS = ((1, 1.0), (8, 0.05), (48, 0.002))
+NEIGHBOURHOODS = ((1, 0.5), (3, 0.5), (16, 0.03))
 
 
 def centre_advance(bins: int, n_fft: int, hop_length: int) -> Float[Tensor, " bins"]:
@@ -93,7 +93,7 @@ def integrate(
         Phases of the frames after `start`; `advance` and `across` have as many frames.
     """
     phase, phases = start, []
-    weights = (magnitude[..., :-1] * magnitude[..., 1:]).sqrt() + 1e-12
+    weights = torch.minimum(magnitude[..., :-1], magnitude[..., 1:]).sqrt() + 1e-12
     turns = advance - across
     for frame in range(advance.shape[-1]):
         offer = phase + turns[..., frame]

@@ -356,7 +356,6 @@ class SharpenStage(Stage):
 
     def train_step(self, state: TrainState, batch: Waveform, draw: torch.Generator) -> Losses:
         """The discriminator on real and decoded spectra, then the decoders against it."""
-        discriminator, weights = state.modules["discriminator"], self.config.training.adversary
         inner = inner_frames(self.crops.stage)
         spectrum = self.crops.spectrum(batch)
         real = self.crops.scale(spectrum)
@@ -364,24 +363,35 @@ class SharpenStage(Stage):
             slow = self._encoded(real, len(batch))
             slow = slow + LATENT_NOISE * torch.randn(slow.shape, generator=draw)
             heads = self._decoded(state.modules["decoder1"], state.modules["decoder2"], slow)
-            scores, _ = discriminator(real[..., inner])
-            fake_scores, _ = discriminator(heads[0][..., inner].detach())
-            judged = hinge_critic_loss(scores, fake_scores)
-        state.update("discriminator", judged)
-        with state.autocast():
             losses = {"magnitude": magnitude_loss(heads[0][..., inner], real[..., inner])}
             losses |= phase_losses(heads, spectrum, real, self.crops, draw)
-            fake_scores, seen = discriminator(heads[0][..., inner])
-            with torch.no_grad():
-                _, wanted = discriminator(real[..., inner])
-            losses["adversarial"] = hinge_generator_loss(fake_scores)
-            losses["features"] = feature_distance(wanted, seen)
         phase = torch.stack([loss for name, loss in losses.items() if "phase" in name]).sum()
         total = losses["magnitude"] + PHASE_WEIGHT * phase
-        total = total + weights.weight * losses["adversarial"]
-        total = total + weights.feature_weight * losses["features"]
+        weights = self.config.training.adversary
+        if weights.weight or weights.feature_weight:
+            judged = self._judged(state, real[..., inner], heads[0][..., inner])
+            total = total + weights.weight * judged["adversarial"]
+            total = total + weights.feature_weight * judged["features"]
+            losses |= judged
         norm = state.update("decoders", total)
-        return detached(losses) | {"discriminator": judged.detach(), "norm": norm}
+        return detached(losses) | {"norm": norm}
+
+    def _judged(self, state: TrainState, real: Tensor, decoded: Tensor) -> Losses:
+        """Teach the discriminator, then ask it."""
+        discriminator = state.modules["discriminator"]
+        with state.autocast():
+            scores, _ = discriminator(real)
+            hinge = hinge_critic_loss(scores, discriminator(decoded.detach())[0])
+        state.update("discriminator", hinge)
+        with state.autocast():
+            scores, seen = discriminator(decoded)
+            with torch.no_grad():
+                _, wanted = discriminator(real)
+        return {
+            "adversarial": hinge_generator_loss(scores),
+            "features": feature_distance(wanted, seen),
+            "discriminator": hinge.detach(),
+        }
 
     @torch.no_grad()
     def _encoded(self, log_magnitude: Tensor, batch: int) -> Float[Tensor, "batch dim frames"]:

@@ -53,11 +53,14 @@ from ritornello.musika.recordings import (
     clip_to_hear,
     split_to_judge,
 )
+from ritornello.musika.stereo import measured_spread
 from ritornello.training.optim import OptimConfig
 from ritornello.training.state import TrainState
 
 HEARD_S = 12.0
 EVALUATED = 512
+SPREAD_CROPS, SPREAD_BLOCKS = 64, 200
+"""Crops, and their length in spectra, that the phase between the channels is measured on."""
 CRITIC_LEAD_STEPS = 200
 """Steps that a fresh critic gets alone when the generator is not fresh."""
 UNFITTED = ControlScale(low=0.0, high=1.0)
@@ -117,8 +120,8 @@ class GanStage(Stage):
 
     def prepare(self) -> None:
         """Encode the corpus with the trained codec; fit what 0 and 1 of the controls mean."""
-        self.codec = MusikaCodec.load(self.model, self.config)
         self.blocks.fill()
+        self.codec = MusikaCodec.load(self.model, self.config, self._stereo_spread())
         curves = ControlCurves(self.blocks, self.cache / "controls") if self.gan.controls else None
         if curves is not None:
             curves.fill()
@@ -131,6 +134,13 @@ class GanStage(Stage):
             self.scales = load_scales(settings, self.gan.controls)
         elif curves is not None:
             self.scales = fitted_scales(self.gan.controls, curves.all_of("train").T)
+
+    def _stereo_spread(self) -> float:
+        """How the channels of the training music differ in phase (`stereo.py`)."""
+        blocks = min(SPREAD_BLOCKS, self.blocks.longest())
+        draw = torch.Generator().manual_seed(0)
+        wave = self.blocks.draw(draw, blocks, SPREAD_CROPS, "train")
+        return measured_spread(wave, self.codec.stft)
 
     def batch(self, draw: torch.Generator) -> Batch:
         """Real windows and their conditions, some of these hidden."""
@@ -284,7 +294,7 @@ class GanStage(Stage):
 
     def export(self, state: TrainState, folder: Path) -> None:
         """Write component `generator`."""
-        save_generator(folder, _played(state), self.scales)
+        save_generator(folder, _played(state), self.scales, self.codec.stereo_spread)
 
 
 def _played(state: TrainState) -> CoordinateGenerator:
