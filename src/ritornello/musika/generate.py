@@ -205,10 +205,23 @@ def build_generator(config: MusikaConfig) -> CoordinateGenerator:
 
 
 def save_generator(
-    folder: Path, generator: CoordinateGenerator, scales: Mapping[str, ControlScale]
+    folder: Path,
+    generator: CoordinateGenerator,
+    scales: Mapping[str, ControlScale],
+    stereo_spread: float = 0.0,
 ) -> None:
-    """Write component `generator`, with what 0 and 1 of its controls mean, in half precision."""
-    settings = {"control_scales": {name: to_dict(scale) for name, scale in scales.items()}}
+    """Write component `generator` in half precision, with what belongs to the music it learnt.
+
+    Args:
+        folder: Model folder.
+        generator: The generator.
+        scales: What 0 and 1 of its controls mean.
+        stereo_spread: How the channels of that music differ in phase (`stereo.py`).
+    """
+    settings = {
+        "control_scales": {name: to_dict(scale) for name, scale in scales.items()},
+        "stereo_spread": stereo_spread,
+    }
     save_component(folder, "generator", generator, settings, half=True)
 
 
@@ -253,11 +266,11 @@ class Musika(System):
             raise CheckpointError(f"{folder} holds no {cls.name} model")
         del values["format_version"]
         config = from_dict(MusikaConfig, values)
-        codec = MusikaCodec.load(folder, config)
         generator = build_generator(config)
         settings, tensors = load_component(folder, "generator")
         load_into(generator, tensors)
         scales = load_scales(settings, config.gan.controls)
+        codec = MusikaCodec.load(folder, config, settings.get("stereo_spread", 0.0))
         return cls(config, codec, generator.eval().requires_grad_(False), scales)
 
     def save(self, folder: Path) -> None:
@@ -265,7 +278,7 @@ class Musika(System):
         with whole_folder(folder) as place:
             write_config(place, self.name, to_dict(self.config))
             self.codec.save(place)
-            save_generator(place, self.generator, self.control_scales)
+            save_generator(place, self.generator, self.control_scales, self.codec.stereo_spread)
             write_checksums(place)
 
     def piece(self, request: Request, options: Options | None = None) -> Piece:
