@@ -204,8 +204,8 @@ def refuse_misfit(start: Path, config: MusikaConfig, *, with_generator: bool) ->
         for name in ("sample_rate", "channels", "stft", "level1", "level2", "family")
     }
     if with_generator:
-        pairs["generator"] = config.generator, theirs.generator
         pairs["gan.controls"] = config.gan.controls, theirs.gan.controls
+        pairs["generator"] = config.generator, theirs.generator
     for name, (ours, other) in pairs.items():
         if ours != other:
             raise ConfigError(
