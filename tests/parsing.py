@@ -9,7 +9,7 @@ from ritornello.config import with_overrides
 from ritornello.musika.presets import PRESETS
 
 
-class Parsed(Exception):
+class Parsed(BaseException):
     """The command line made sense."""
 
 

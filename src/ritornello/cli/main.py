@@ -5,7 +5,12 @@ answers at once. This file needs the standard library alone.
 """
 
 import importlib
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from ritornello import __version__
 from ritornello.cli.console import UsageError, guarded
@@ -29,7 +34,27 @@ VERBS: dict[str, tuple[str, str]] = {
 def main(argv: list[str] | None = None) -> int:
     """Run one command line; the process's exit code."""
     words = sys.argv[1:] if argv is None else argv
-    return guarded(lambda: _dispatch(words), as_json="--json" in words)
+    with _ended_like_interrupted():
+        return guarded(lambda: _dispatch(words), as_json="--json" in words)
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """SIGTERM and SIGHUP tidy up as Ctrl-C does: no file half written stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _dispatch(words: list[str]) -> int:

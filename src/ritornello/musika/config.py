@@ -69,8 +69,8 @@ class Level1Config:
     encoder_layers: int = 2
     decoder_width: int = 320
     decoder_layers: int = 3
-    phase_bins: int = 640
-    phase_passes: int = 0
+    phase_bins: int = 512
+    phase_passes: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,0 @@
-"""Sampling that systems of codes share; none is here yet."""
