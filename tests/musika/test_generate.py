@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ritornello.checkpoint import write_config
+from ritornello.checkpoint import write_checksums, write_config
 from ritornello.config import to_dict
 from ritornello.errors import CapabilityError, CheckpointError, ConfigError
 from ritornello.interfaces import Audio, Request, Section
@@ -17,7 +17,7 @@ from ritornello.musika.codec import MusikaCodec
 from ritornello.musika.controls import ControlScale
 from ritornello.musika.coordinates import Route, chunk_coordinates, chunk_noise
 from ritornello.musika.form import parse_form
-from ritornello.musika.generate import Musika, Options, build_generator
+from ritornello.musika.generate import Musika, Options, build_generator, soften_joints
 from ritornello.musika.model import Generator, LayerNoise, initialise
 from ritornello.musika.presets import nano, paper, release
 
@@ -273,6 +273,7 @@ def test_scales_that_do_not_fit_the_controls_are_refused(system, tmp_path):
     system.save(tmp_path / "model")
     config = replace(system.config, gan=replace(system.config.gan, controls=("density", "tempo")))
     write_config(tmp_path / "model", "musika", to_dict(config))
+    write_checksums(tmp_path / "model")
     with pytest.raises(CheckpointError, match=r"\['density', 'loudness'\].*\['density', 'tempo'\]"):
         Musika.load(tmp_path / "model")
 
@@ -290,3 +291,15 @@ def test_the_published_generators_play_by_the_same_law(preset):
         latents = generator(coordinates, noise)
     assert latents.shape == (1, config.latent_dim, config.gan.chunk_frames)
     assert torch.isfinite(latents).all()
+
+
+def test_joints_are_softened_and_nothing_else():
+    draw = torch.Generator().manual_seed(5)
+    track = torch.randn(1, 3, 48, generator=draw, dtype=torch.float64)
+    soft = soften_joints(track, 16)
+    touched = (soft != track).any(1)[0].nonzero().flatten().tolist()
+    assert touched == [14, 15, 16, 17, 30, 31, 32, 33]
+    step = (track[..., 16] - track[..., 15]).abs().mean()
+    assert (soft[..., 16] - soft[..., 15]).abs().mean() < step / 2
+    line = torch.arange(48.0, dtype=torch.float64).expand(1, 3, 48)
+    assert torch.allclose(soften_joints(line, 16), line)
