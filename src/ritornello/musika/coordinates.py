@@ -177,10 +177,15 @@ def keyed_draws(seed: int, kind: str, place: Place) -> np.random.Generator:
 
 
 def truncated_normal(draws: np.random.Generator, dim: int, bound: float) -> Float[Tensor, "dim"]:  # noqa: F821
-    """`dim` standard normal numbers that all lie within +-`bound` (float64)."""
+    """`dim` numbers from a normal cut at +-`bound`, scaled back to variance 1 (float64).
+
+    Deviation: the reference leaves the cut draws with less spread than training had; scaled back,
+    temperature 1 is the spread of training without its rare extremes.
+    """
     low = NormalDist().cdf(-bound)
     uniform = torch.from_numpy(draws.uniform(low, 1 - low, dim))
-    return math.sqrt(2) * torch.erfinv(2 * uniform - 1)
+    kept_variance = 1 - 2 * bound * NormalDist().pdf(bound) / (1 - 2 * low)
+    return math.sqrt(2 / kept_variance) * torch.erfinv(2 * uniform - 1)
 
 
 def great_circle(
