@@ -34,6 +34,13 @@ def drone(seconds, hz, rate=RATE):
     return np.tile(0.2 * np.sin(2 * math.pi * hz * time), (2, 1)).astype(np.float32)
 
 
+def swell(seconds, hz, rate=RATE):
+    """A drone that comes and goes so slowly that nothing begins: float32 (2, time)."""
+    wave = drone(seconds, hz, rate)
+    fade = np.sin(np.pi * np.arange(wave.shape[1]) / wave.shape[1]) ** 4
+    return (wave * fade).astype(np.float32)
+
+
 def write(folder, recordings, rate=RATE):
     """Write {name: (2, time)} as 16-bit WAV files into `folder`, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
