@@ -161,7 +161,7 @@ def test_replay_refuses_a_file_that_says_nothing(tmp_path, ritornello):
         (["--lyrics", "{text}"], "'lyrics'"),
         (["--seconds", "-1"], "expected a positive number"),
         (["--seed", "-1"], "whole number >= 0"),
-        (["--threads", "0"], "at least 1"),
+        (["--threads", "0"], "1 to 1024"),
         (["-n", "0"], "at least 1"),
         (["--set", "desnity=0.7"], "desnity"),
         (["--form", "A:x"], "expected letters"),
