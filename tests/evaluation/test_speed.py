@@ -15,7 +15,7 @@ def spin(seconds):
 def test_sleeping_takes_wall_time_and_working_takes_processor_time():
     asleep = speed.measure(lambda: time.sleep(0.05), repeats=3, warmups=0)
     assert asleep.median_wall_s >= 0.05
-    assert asleep.median_cpu_s < 0.03
+    assert min(asleep.cpu_s) < 0.03  # other threads of this process may work meanwhile
     busy = speed.measure(lambda: spin(0.05), repeats=3, warmups=0)
     assert busy.median_cpu_s >= 0.05
 
