@@ -284,6 +284,8 @@ class StageConfig:
 class AdversaryConfig:
     """The spectrogram discriminator that sharpens the decoders, and what its word is worth.
 
+    With both weights 0 there is none, and the decoders are only trained on together.
+
     Attributes:
         bins: Lowest bins it looks at.
         width: Channels of its first layer.
@@ -304,9 +306,9 @@ class TrainingConfig:
     level1: StageConfig = StageConfig(share=0.2, batch=16, crop_frames=32, learning_rate=1e-3)
     level2: StageConfig = StageConfig(share=0.2, batch=8, crop_frames=96, learning_rate=1e-3)
     sharpen: StageConfig = StageConfig(
-        share=0.15, batch=4, crop_frames=64, learning_rate=2e-4, betas=(0.5, 0.9)
+        share=0.15, batch=8, crop_frames=64, learning_rate=5e-4, betas=(0.5, 0.9)
     )
-    adversary: AdversaryConfig = AdversaryConfig()
+    adversary: AdversaryConfig = AdversaryConfig(weight=0.0, feature_weight=0.0)
     gan: StageConfig = StageConfig(
         share=0.5, batch=16, crop_frames=128, learning_rate=2e-4, betas=(0.5, 0.99)
     )

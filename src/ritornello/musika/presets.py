@@ -51,7 +51,9 @@ def small() -> MusikaConfig:
     frame rate, level 2 over both channels together at twice the release's latent rate with as many
     numbers a second, half its chunk frames and base channels, an anchor on every chunk (so that a
     returning section starts at the same phase of the grid), controls with condition dropout, and a
-    penalty scale that moves ten times faster because there are a hundred times fewer steps.
+    penalty scale that moves ten times faster because there are a hundred times fewer steps. The
+    decoders are sharpened without a discriminator: in the time there is, it made them worse
+    (LOG.md); `training.adversary.weight=0.005` brings it back.
     """
     return MusikaConfig()
 
@@ -134,6 +136,7 @@ def release() -> MusikaConfig:
 
 def _published_training(gan_betas: tuple[float, float]) -> TrainingConfig:
     return TrainingConfig(
+        adversary=AdversaryConfig(),
         level1=StageConfig(share=0.2, batch=16, crop_frames=128, learning_rate=1e-4),
         level2=StageConfig(share=0.2, batch=16, crop_frames=128, learning_rate=1e-4),
         gan=StageConfig(share=0.6, batch=32, crop_frames=256, learning_rate=1e-4, betas=gan_betas),
