@@ -87,14 +87,6 @@ class AudioBlocks:
         """Crops of `blocks` blocks as waveforms (batch, channels, blocks * hop)."""
         return self._waves(self.cache.draw(draw, blocks, batch, split)["pcm"])
 
-    def longest(self) -> int:
-        """Blocks of the longest recording of the training split."""
-        return max(
-            len(self.cache.read(recording.id)["pcm"])
-            for recording in self.corpus
-            if recording.split == "train"
-        )
-
     def read(self, recording: Recording) -> Audio:
         """A whole recording, filled up with silence to whole blocks."""
         wave = self._waves(self.cache.read(recording.id)["pcm"][None])[0]

@@ -137,7 +137,9 @@ class GanStage(Stage):
 
     def _stereo_spread(self) -> float:
         """How the channels of the training music differ in phase (`stereo.py`)."""
-        blocks = min(SPREAD_BLOCKS, self.blocks.longest())
+        blocks, cache = SPREAD_BLOCKS, self.blocks.cache
+        while blocks > 1 and len(cache.too_short(blocks)) == len(self.blocks.corpus.split("train")):
+            blocks //= 2
         draw = torch.Generator().manual_seed(0)
         wave = self.blocks.draw(draw, blocks, SPREAD_CROPS, "train")
         return measured_spread(wave, self.codec.stft)
