@@ -5,7 +5,9 @@ response, applied block by block, so that an hour of music needs no more memory 
 gain is fixed per sound font, never per file, so that soft pieces stay soft.
 """
 
+import contextlib
 import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +164,9 @@ def load_fluidsynth() -> Any:
         MissingDependencyError: pyfluidsynth or libfluidsynth is not installed.
     """
     try:
-        import fluidsynth
+        # It prints where it found its library; stdout is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            import fluidsynth
     except ImportError as error:  # also raised when pyfluidsynth does not find the C library
         raise MissingDependencyError(
             "the piano recipe",
