@@ -42,8 +42,8 @@ def record(
         request: What was asked.
         options: The system's own options.
         inputs: Files behind `request.prompt` and `request.mix`, by those names.
-        how: "whole" for `System.generate`, "stream" for `System.stream`; they agree closely, not
-            bit for bit.
+        how: "whole" for `System.generate`, "stream" for `System.stream`; their files differ in
+            gain and DC handling.
     """
     return {
         **circumstances(),

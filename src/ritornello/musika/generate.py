@@ -49,9 +49,9 @@ from ritornello.musika.controls import (
     check_request,
 )
 from ritornello.musika.coordinates import Route, chunk_coordinates, chunk_noise
+from ritornello.musika.families import build_generator
 from ritornello.musika.form import PiecePlan, plan_piece
-from ritornello.musika.model import CoordinateGenerator, Generator
-from ritornello.musika.paper_gan import PaperGenerator
+from ritornello.musika.model import CoordinateGenerator
 from ritornello.shapes import Latents
 
 DEFAULT_SECONDS = 30.0
@@ -200,12 +200,6 @@ class Piece:
         begin = chunk * self.chunk_samples
         end = block.shape[1] if stop is None else min(block.shape[1], stop - begin)
         return block[:, max(0, start - begin) : end]
-
-
-def build_generator(config: MusikaConfig) -> CoordinateGenerator:
-    """The generator of a model's family, untrained."""
-    kind = PaperGenerator if config.family == "paper" else Generator
-    return kind(config.generator)
 
 
 def soften_joints(
