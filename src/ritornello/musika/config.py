@@ -191,6 +191,8 @@ class GanConfig:
         penalty_every: Steps between penalties, each then weighted as much more. Deviation when not
             1: the reference computes it at every step; every fourth is as good and cheaper.
         reconstruction_weight: Weight of the paper critic's reconstruction of real latents.
+        control_weight: Weight, in the generator's loss, of how far the controls heard in its
+            latents are from those asked for; 0 trains no listener.
     """
 
     style_dim: int = 64
@@ -208,6 +210,7 @@ class GanConfig:
     penalty_speed: float = 1e-3
     penalty_every: int = 4
     reconstruction_weight: float = 0.0
+    control_weight: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuse unknown choices and impossible numbers."""

@@ -1,6 +1,7 @@
-"""Which generator and critic a configuration means: the paper's, or the release's at any size."""
+"""Which generator and critic a configuration means: as published, or this project's own."""
 
 from ritornello.musika.config import MusikaConfig
+from ritornello.musika.local_critic import LocalCritic
 from ritornello.musika.model import CoordinateGenerator, Critic, Generator
 from ritornello.musika.paper_gan import PaperCritic, PaperGenerator
 
@@ -13,5 +14,5 @@ def build_generator(config: MusikaConfig) -> CoordinateGenerator:
 
 def build_critic(config: MusikaConfig) -> Critic | PaperCritic:
     """The critic of the configuration's family, not yet initialised."""
-    cls = PaperCritic if config.family == "paper" else Critic
-    return cls(config.critic)
+    critics = {"light": LocalCritic, "release": Critic, "paper": PaperCritic}
+    return critics[config.family](config.critic)

@@ -30,7 +30,7 @@ from ritornello.shapes import Latents
 Coordinates = Float[Tensor, "batch coordinate_channels frames"]
 Hidden = Float[Tensor, "rows steps dim"]
 NoiseMap = Float[Tensor, "rows 1 _"]
-Scores = Float[Tensor, " batch"]
+Scores = Float[Tensor, "batch *places"]
 
 SQRT_HALF = sqrt(0.5)
 
@@ -277,6 +277,19 @@ class Critic(nn.Module):
         conditions: Float[Tensor, "batch condition_channels frames"] | None = None,
     ) -> Scores:
         """Scores of windows of exactly `window_frames`, with the conditions they answer to."""
+        hidden = self.blocks(self.first_hidden(latents, conditions))
+        return full_precision(self.window_score(hidden))
+
+    def first_hidden(
+        self,
+        latents: Latents,
+        conditions: Float[Tensor, "batch condition_channels frames"] | None,
+    ) -> Float[Tensor, "batch steps width"]:
+        """The first layer's output, at half the latents' rate.
+
+        Raises:
+            ConfigError: If channels or frames are not those the critic was built for.
+        """
         seen = latents if conditions is None else torch.cat([latents, conditions], dim=1)
         expected = (self.channels, self.config.window_frames)
         if tuple(seen.shape[1:]) != expected:
@@ -284,9 +297,12 @@ class Critic(nn.Module):
                 f"The critic got (channels, frames) = {tuple(seen.shape[1:])}; expected {expected}"
             )
         hidden = self.first(rearrange(seen, "batch c frames -> batch frames c"))
-        hidden = self.blocks(functional.leaky_relu(hidden, 0.2))
+        return functional.leaky_relu(hidden, 0.2)
+
+    def window_score(self, hidden: Float[Tensor, "batch 4 width"]) -> Float[Tensor, " batch"]:
+        """One score for the whole window from the last block's output."""
         hidden = functional.leaky_relu(self.last(hidden), 0.2)
-        return full_precision(self.score(hidden.flatten(1)).squeeze(1))
+        return self.score(hidden.flatten(1)).squeeze(1)
 
 
 def hinge_critic_loss(
@@ -302,8 +318,12 @@ def hinge_generator_loss(fake: Float[Tensor, "*scores"]) -> Float[Tensor, ""]:
 
 
 def gradient_norms(scores: Scores, latents: Latents) -> Float[Tensor, " batch"]:
-    """Squared norms of the scores' gradients with respect to `latents`, differentiable again."""
-    (gradient,) = torch.autograd.grad(scores.sum(), latents, create_graph=True)
+    """Squared norms of the scores' gradients with respect to `latents`, differentiable again.
+
+    Where an example has several scores, of their mean.
+    """
+    total = scores.flatten(1).mean(1).sum() if scores.ndim > 1 else scores.sum()
+    (gradient,) = torch.autograd.grad(total, latents, create_graph=True)
     return full_precision(gradient).square().sum(dim=(1, 2))
 
 

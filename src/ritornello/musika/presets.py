@@ -51,7 +51,8 @@ def small() -> MusikaConfig:
     frame rate, level 2 over both channels together at twice the release's latent rate with as many
     numbers a second, half its chunk frames and base channels, an anchor on every chunk (so that a
     returning section starts at the same phase of the grid), controls with condition dropout, and a
-    penalty scale that moves ten times faster because there are a hundred times fewer steps. The
+    penalty scale that moves ten times faster because there are a hundred times fewer steps, a
+    critic that also scores locally, and a listener that holds the generator to its controls. The
     decoders are sharpened without a discriminator: in the time there is, it made them worse
     (LOG.md); `training.adversary.weight=0.005` brings it back.
     """
@@ -101,6 +102,7 @@ def paper() -> MusikaConfig:
             penalty="unit_gradient",
             penalty_every=1,
             reconstruction_weight=10.0,
+            control_weight=0.0,
         ),
         training=_published_training(gan_betas=(0.9, 0.999)),
         family="paper",
@@ -128,6 +130,7 @@ def release() -> MusikaConfig:
             morph_fraction=0.0,
             penalty_speed=1e-4,
             penalty_every=1,
+            control_weight=0.0,
         ),
         training=_published_training(gan_betas=(0.5, 0.999)),
         family="release",

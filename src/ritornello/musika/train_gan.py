@@ -6,7 +6,8 @@ windows whose weight adapts to how certain the critic is (or the paper's fixed o
 
 The critic also sees the conditions, so a window that is good music but does not do what was asked
 is told apart. Each control is hidden from a part of the examples, real and generated alike: one
-model serves with and without.
+model serves with and without. A listener, learnt on the same real windows, hears the controls in
+what is generated, and the generator is held to them.
 
 Axes: (batch, dim, window_frames) latents.
 """
@@ -35,6 +36,7 @@ from ritornello.musika.controls import (
 from ritornello.musika.coordinates import training_coordinates
 from ritornello.musika.families import build_critic, build_generator
 from ritornello.musika.generate import Musika, load_scales, save_generator
+from ritornello.musika.local_critic import ControlListener, control_error, followed
 from ritornello.musika.model import (
     CoordinateGenerator,
     certainty,
@@ -163,12 +165,20 @@ class GanStage(Stage):
 
     # ------------------------------------------------------------------ players
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the generator is held to its controls by what is heard in its latents."""
+        return bool(self.gan.controls) and self.gan.control_weight > 0
+
     def build(self, init: torch.Generator) -> dict[str, nn.Module]:
         """Both players fresh, or the generator as `start` has it."""
         generator, critic = build_generator(self.config), build_critic(self.config)
         modules: dict[str, nn.Module] = {"generator": generator, "critic": critic}
         if isinstance(critic, PaperCritic):
             modules["critic_decoder"] = PaperCriticDecoder(self.config.critic)
+        if self.is_listening:
+            controls = len(self.gan.controls)
+            modules["listener"] = ControlListener(self.config.latent_dim, controls)
         for module in modules.values():
             initialise(module, init)
         if self.start is not None:
@@ -176,7 +186,7 @@ class GanStage(Stage):
         return modules
 
     def optimizers(self) -> dict[str, OptimConfig]:
-        """Adam for each player at the same rate, constant but for the warm-up."""
+        """Adam for each player at the same rate, which falls after the warm-up."""
         critics = ("critic", "critic_decoder") if self.config.family == "paper" else ("critic",)
         shared = {
             "lr": self.stage.learning_rate,
@@ -185,10 +195,13 @@ class GanStage(Stage):
             "schedule": "linear",
             "final_ratio": self.stage.final_ratio,
         }
-        return {
+        players = {
             "critic": OptimConfig(modules=critics, **shared),
             "generator": OptimConfig(modules=("generator",), ema_decay=self.stage.ema, **shared),
         }
+        if self.is_listening:
+            players["listener"] = OptimConfig(modules=("listener",), **shared)
+        return players
 
     # ------------------------------------------------------------------ the step
 
@@ -204,12 +217,27 @@ class GanStage(Stage):
         with state.autocast():
             fake = generator(coordinates, noise)
         losses = self._teach_critic(state, real, fake.detach(), conditions)
+        if self.is_listening:
+            losses |= self._teach_listener(state, real, conditions)
         if self.start is not None and state.step < CRITIC_LEAD_STEPS:
             return losses
         with state.autocast():
             adversarial = hinge_generator_loss(critic(fake, conditions))
-        state.update("generator", adversarial)
-        return losses | {"adversarial": adversarial.detach()}
+            total, losses["adversarial"] = adversarial, adversarial.detach()
+            if self.is_listening:
+                error = control_error(state.modules["listener"](fake), conditions)
+                total = total + self.gan.control_weight * error
+                losses["disobedience"] = error.detach()
+        state.update("generator", total)
+        return losses
+
+    def _teach_listener(
+        self, state: TrainState, real: Tensor, conditions: Tensor
+    ) -> dict[str, Tensor]:
+        with state.autocast():
+            error = control_error(state.modules["listener"](real), conditions)
+        state.update("listener", error)
+        return {"listener": error.detach()}
 
     def _teach_critic(
         self, state: TrainState, real: Tensor, fake: Tensor, conditions: Tensor
@@ -258,7 +286,8 @@ class GanStage(Stage):
         """Frechet distances of window statistics: generated and, as a null, training to held-out.
 
         The statistics are every latent's mean and spread over a window; small is good, and the
-        null is as small as it gets.
+        null is as small as it gets. And how far each control is followed, as the listener hears it
+        (`followed`); the null is what it hears in held-out music.
         """
         draw = torch.Generator().manual_seed(0)
         assert self.windows is not None, "prepare comes first"
@@ -271,11 +300,18 @@ class GanStage(Stage):
         noise = generator.draw_noise(draw, EVALUATED, self.gan.chunks_per_window)
         made = generator(coordinates, noise)
         spread = float(made.mean(-1).std(0).mean() / held_out.mean(-1).std(0).mean())
-        return {
+        figures = {
             "frechet": set_distance(_statistics(made), _statistics(held_out)),
             "frechet_null": set_distance(_statistics(train), _statistics(held_out)),
             "variety": spread,
         }
+        if self.is_listening:
+            listener = state.modules["listener"]
+            for who, latents in (("", made), ("_null", held_out)):
+                slopes = followed(listener(latents), conditions).tolist()
+                names = [f"follows_{control}{who}" for control in self.gan.controls]
+                figures |= dict(zip(names, slopes, strict=True))
+        return figures
 
     def samples(self, state: TrainState) -> dict[str, Audio]:
         """Three pieces, and one held-out clip through the codec."""
