@@ -11,6 +11,7 @@ from ritornello.errors import ConfigError
 from ritornello.musika import presets
 from ritornello.musika.config import CriticConfig, GeneratorConfig
 from ritornello.musika.families import build_critic, build_generator
+from ritornello.musika.local_critic import LocalCritic
 from ritornello.musika.model import (
     Critic,
     Generator,
@@ -400,4 +401,5 @@ def test_every_preset_names_its_networks(name):
     assert isinstance(generator, PaperGenerator) == (name == "paper")
     assert isinstance(critic, PaperCritic) == (name == "paper")
     assert latents.shape == (1, config.latent_dim, config.gan.window_frames)
-    assert scores.shape == (1,)
+    assert isinstance(critic, LocalCritic) == (config.family == "light")
+    assert scores.shape[0] == 1

@@ -1,5 +1,7 @@
 """The GAN's stage: what its batches hold, who learns when, and music without controls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,8 @@ def test_a_step_teaches_both_players(stage):
     state = fresh(stage)
     before = {name: weights(module) for name, module in state.modules.items()}
     losses = take_step(stage, state, 0, stage.batch)
-    assert losses.keys() == {"critic", "adversarial", "certainty", "penalty_scale", "penalty"}
+    players = {"critic", "adversarial", "certainty", "penalty_scale", "penalty"}
+    assert losses.keys() == players | {"listener", "disobedience"}
     assert all(is_changed(state.modules[name], old) for name, old in before.items())
     assert losses["penalty"] > 0
 
@@ -132,6 +135,14 @@ def test_figures_say_how_far_generated_windows_are(stage, monkeypatch):
         assert figures == stage.evaluate(state)
     assert figures["frechet"] > figures["frechet_null"] >= 0
     assert figures["variety"] > 0
+    assert all(f"follows_{name}{who}" in figures for name in stage.scales for who in ("", "_null"))
+
+
+def test_without_a_weight_nobody_listens(stage, monkeypatch):
+    monkeypatch.setattr(stage, "gan", replace(CONFIG.gan, control_weight=0.0))
+    state = fresh(stage)
+    assert "listener" not in state.modules
+    assert "disobedience" not in take_step(stage, state, 0, stage.batch)
 
 
 def test_samples_are_three_seeds_and_the_real_thing(stage, monkeypatch):
