@@ -19,6 +19,7 @@ So the table says nothing of level, and the embeddings hear one channel: nothing
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -71,3 +72,88 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "mirdd_open_js": ("wobble",),
 }
 """Degradations with which each metric claims to rise. None claims time: all pool over it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderVerdict:
+    """What became of one expected pair under one metric.
+
+    Attributes:
+        nearer: The set that should be nearer to the reference.
+        further: The set that should be further away.
+        verdict: "apart": in order, and the intervals do not touch; "in order": they do touch;
+            "not in order": the values stand the other way round.
+    """
+
+    nearer: str
+    further: str
+    verdict: Literal["apart", "in order", "not in order"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeVerdict:
+    """What one metric makes of one degradation.
+
+    Attributes:
+        spearman: Rank correlation of figure and grade, grade 0 included; 1 rises throughout.
+        verdict: "rises": every grade stands above the one before; "rises unevenly": the worst
+            grade's interval lies above the undamaged one's, but not all grades are in order;
+            "blind": the worst grade's interval touches the undamaged one's.
+        claimed: Whether the metric claims to see it.
+    """
+
+    spearman: float
+    verdict: Literal["rises", "rises unevenly", "blind"]
+    claimed: bool
+
+
+def judge_pair(nearer: Estimate, further: Estimate) -> Literal["apart", "in order", "not in order"]:
+    """Whether two figures stand in the order that was expected of them, and apart."""
+    if nearer.high < further.low:
+        return "apart"
+    return "in order" if nearer.value < further.value else "not in order"
+
+
+def judge_order(figures: Mapping[str, Estimate], expected: Sequence[Pair]) -> list[OrderVerdict]:
+    """Every expected pair whose sets are both there, judged; see `OrderVerdict`."""
+    return [
+        OrderVerdict(
+            nearer=nearer, further=further, verdict=judge_pair(figures[nearer], figures[further])
+        )
+        for nearer, further in expected
+        if nearer in figures and further in figures
+    ]
+
+
+def spearman(values: Float[np.ndarray, " grades"]) -> float:
+    """Rank correlation of the values with their position; ties share their mean rank.
+
+    Raises:
+        DataError: Fewer than two values, or not finite.
+    """
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise DataError(f"got {values.tolist()}; expected two or more finite figures in a row")
+    ranks = np.array([np.mean(np.flatnonzero(np.sort(values) == value)) for value in values])
+    if np.ptp(ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])
+
+
+def judge_grades(clean: Estimate, grades: Sequence[Estimate], *, claimed: bool) -> GradeVerdict:
+    """How one metric's figure goes with one degradation, mildest grade first.
+
+    Raises:
+        DataError: No grades.
+    """
+    row = [clean, *grades]
+    rank = spearman(np.array([figure.value for figure in row]))
+    rising = all(one.value < next_.value for one, next_ in pairwise(row))
+    verdict: Literal["rises", "rises unevenly", "blind"] = "blind"
+    if clean.high < grades[-1].low:
+        verdict = "rises" if rising else "rises unevenly"
+    return GradeVerdict(spearman=rank, verdict=verdict, claimed=claimed)
+
+
+def place_of(name: str, figures: Mapping[str, Estimate]) -> tuple[int, int]:
+    """Place of a set among all sets by its value, 1 the nearest, and how many there are."""
+    return 1 + sum(other.value < figures[name].value for other in figures.values()), len(figures)
