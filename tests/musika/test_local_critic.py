@@ -30,17 +30,19 @@ def seen_from(critic, head, place):
 
 def test_heads_see_more_and_more(critic):
     scores = critic(normal(3, 6, 64), normal(3, 2, 64))
-    assert scores.shape == (3, 3, 16)
-    widths = [high - low + 1 for low, high in (seen_from(critic, head, 8) for head in range(3))]
-    assert widths[0] < widths[1] < widths[2] == 64
-    low, high = seen_from(critic, 0, 8)
-    assert low <= 8 * 4 <= high
+    assert scores.shape == (3, 4, 64)
+    spans = [seen_from(critic, head, 32) for head in range(4)]
+    assert spans[0] == (29, 35)
+    widths = [high - low + 1 for low, high in spans]
+    assert widths == sorted(set(widths))
+    assert widths[-1] == 64
+    assert all(low <= 32 <= high for low, high in spans)
 
 
 def test_a_coarse_head_repeats_its_scores(critic):
     scores = critic(normal(2, 6, 64), normal(2, 2, 64))
-    assert torch.equal(scores[:, 1, 0::2], scores[:, 1, 1::2])
-    assert (scores[:, 2] == scores[:, 2, :1]).all()
+    assert torch.equal(scores[:, 1, 0::4], scores[:, 1, 3::4])
+    assert (scores[:, 3] == scores[:, 3, :1]).all()
     assert not torch.equal(scores[:, 0, 0::2], scores[:, 0, 1::2])
 
 

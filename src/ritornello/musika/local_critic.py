@@ -1,10 +1,11 @@
 """What this project's small GAN adds to the release's: local scores, and a listener for controls.
 
-A single score per window says that something is wrong, not where. With a thousandth of the
-published training that is too little for single notes to become sharp, and for a control that
-changes little of the sound, like note density, to be followed at all. So here
+A single score per window says that something is wrong, not where, and the release's critic looks
+at the full latent rate with one layer only. With a hundredth of the published training that is too
+little for single notes to become sharp, and for a control that changes little of the sound, like
+note density, to be followed at all. So here
 
-    LocalCritic      also scores every place of the window at two finer resolutions;
+    LocalCritic      also scores every place of the window, at three finer resolutions;
     ControlListener  hears the controls in latents, learnt on real music, and tells the generator
                      how far what it plays is from what it was asked for.
 
@@ -28,14 +29,25 @@ Heard = Float[Tensor, "batch controls places"]
 
 
 class LocalCritic(Critic):
-    """The release's critic with heads after its first two blocks.
+    """The release's critic with three local heads beside the score of the whole window.
 
-    At 21.5 latent frames a second they judge about 0.7 and 1.6 seconds of music each: notes, and
-    groups of notes. The score of the whole window is the third head.
+    The first is a small critic of its own at the full latent rate: the attack of a note lasts one
+    latent. The next two sit after the first two blocks. At 21.5 latent frames a second they judge
+    about 0.3, 0.7 and 1.6 seconds of music: attacks, notes, groups of notes.
     """
 
     def __init__(self, config: CriticConfig) -> None:
         super().__init__(config)
+        width = config.base_channels * 5 // 2
+        self.attacks = nn.Sequential(
+            SameConv(self.channels, width, kernel=3),
+            nn.LeakyReLU(0.2),
+            SameConv(width, width, kernel=3),
+            nn.LeakyReLU(0.2),
+            SameConv(width, width, kernel=3),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, 1),
+        )
         self.local_scores = nn.ModuleList(nn.Linear(width, 1) for width in config.widths[1:3])
 
     def forward(
@@ -44,8 +56,9 @@ class LocalCritic(Critic):
         conditions: Float[Tensor, "batch condition_channels frames"] | None = None,
     ) -> Float[Tensor, "batch heads places"]:
         """Scores of all heads at every place; a head of lower resolution repeats its scores."""
-        hidden = self.first_hidden(latents, conditions)
-        heads: list[Float[Tensor, "batch steps"]] = []
+        seen = self.seen(latents, conditions)
+        heads: list[Float[Tensor, "batch steps"]] = [self.attacks(seen).squeeze(-1)]
+        hidden = self.first_hidden(seen)
         for index, block in enumerate(self.blocks):
             hidden = block(hidden)
             if index < len(self.local_scores):

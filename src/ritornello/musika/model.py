@@ -277,15 +277,15 @@ class Critic(nn.Module):
         conditions: Float[Tensor, "batch condition_channels frames"] | None = None,
     ) -> Scores:
         """Scores of windows of exactly `window_frames`, with the conditions they answer to."""
-        hidden = self.blocks(self.first_hidden(latents, conditions))
+        hidden = self.blocks(self.first_hidden(self.seen(latents, conditions)))
         return full_precision(self.window_score(hidden))
 
-    def first_hidden(
+    def seen(
         self,
         latents: Latents,
         conditions: Float[Tensor, "batch condition_channels frames"] | None,
-    ) -> Float[Tensor, "batch steps width"]:
-        """The first layer's output, at half the latents' rate.
+    ) -> Float[Tensor, "batch frames channels"]:
+        """What the first layer sees: latents and conditions side by side.
 
         Raises:
             ConfigError: If channels or frames are not those the critic was built for.
@@ -296,8 +296,13 @@ class Critic(nn.Module):
             raise ConfigError(
                 f"The critic got (channels, frames) = {tuple(seen.shape[1:])}; expected {expected}"
             )
-        hidden = self.first(rearrange(seen, "batch c frames -> batch frames c"))
-        return functional.leaky_relu(hidden, 0.2)
+        return rearrange(seen, "batch c frames -> batch frames c")
+
+    def first_hidden(
+        self, seen: Float[Tensor, "batch frames channels"]
+    ) -> Float[Tensor, "batch steps width"]:
+        """The first layer's output, at half the latents' rate."""
+        return functional.leaky_relu(self.first(seen), 0.2)
 
     def window_score(self, hidden: Float[Tensor, "batch 4 width"]) -> Float[Tensor, " batch"]:
         """One score for the whole window from the last block's output."""

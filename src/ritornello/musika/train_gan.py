@@ -65,6 +65,9 @@ SPREAD_CROPS, SPREAD_BLOCKS = 64, 200
 """Crops, and their length in spectra, that the phase between the channels is measured on."""
 CRITIC_LEAD_STEPS = 200
 """Steps that a fresh critic gets alone when the generator is not fresh."""
+WARM_PENALTY_SCALE = 0.1
+"""Where the adaptive penalty begins when the generator is not fresh: a new critic has to get ahead
+of it soon, and the full penalty would hold it back for a thousand steps."""
 UNFITTED = ControlScale(low=0.0, high=1.0)
 """Scale of a control that this music does not have, or that never changes in it."""
 logger = logging.getLogger(__name__)
@@ -243,7 +246,8 @@ class GanStage(Stage):
         self, state: TrainState, real: Tensor, fake: Tensor, conditions: Tensor
     ) -> dict[str, Tensor]:
         critic = state.modules["critic"]
-        scale = state.extra_tensor("penalty_scale", torch.ones(()))
+        first_scale = 1.0 if self.start is None else WARM_PENALTY_SCALE
+        scale = state.extra_tensor("penalty_scale", torch.tensor(first_scale))
         reached = state.extra_tensor("penalty", torch.zeros(()))
         is_penalised = state.step % self.gan.penalty_every == 0
         real = real.clone().requires_grad_(is_penalised)
