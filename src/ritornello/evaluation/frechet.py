@@ -53,16 +53,25 @@ def symmetric_root(matrix: Covariance) -> Covariance:
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
+def any_root(matrix: Covariance) -> Covariance:
+    """Some R with `R R^T = matrix`: Cholesky's, which is far quicker, or else the symmetric one."""
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:  # Less than full rank.
+        return symmetric_root(matrix)
+
+
 def frechet_distance(
     mean: Mean, covariance: Covariance, other_mean: Mean, other_covariance: Covariance
 ) -> float:
     """`|m1 - m2|^2 + tr(C1 + C2 - 2 (C1^(1/2) C2 C1^(1/2))^(1/2))` of two Gaussians, >= 0.
 
     The trace of the root is taken from the eigenvalues of a symmetric matrix, so that it stays
-    real for covariances of less than full rank.
+    real for covariances of less than full rank. `R^T C2 R` has the eigenvalues of `C1 C2` for any
+    root R of C1.
     """
-    root = symmetric_root(covariance)
-    between = root @ other_covariance @ root
+    root = any_root(covariance)
+    between = root.T @ other_covariance @ root
     values = np.linalg.eigvalsh((between + between.T) / 2)
     cross = float(np.sqrt(np.maximum(values, 0)).sum())
     apart = float(np.sum((mean - other_mean) ** 2))
