@@ -5,6 +5,7 @@ averaged after the backward pass, and rank 0 alone saves and shows. In one proce
 is a no-op.
 """
 
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -108,7 +109,13 @@ def joined_world() -> Iterator[World]:
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo")
+    world = World(rank=dist.get_rank(), size=size, device=device)
     try:
-        yield World(rank=dist.get_rank(), size=size, device=device)
+        yield world
+        # Nobody leaves while another still waits for him in an exchange.
+        world.wait()
     finally:
         dist.destroy_process_group()
+        # The backend's threads end with the last reference to the group. Left to the interpreter's
+        # end, a thread that still holds a tensor aborts the process after its work is done.
+        gc.collect()
