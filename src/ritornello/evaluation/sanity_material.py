@@ -49,7 +49,7 @@ from ritornello.data.recipes.render import (
 )
 from ritornello.data.recordings import default_work, side_car_of
 from ritornello.errors import AudioError, ConfigError, DataError
-from ritornello.evaluation.clips import Clip, ClipSet
+from ritornello.evaluation.clips import Clip
 from ritornello.evaluation.sanity import LOUDNESS_LUFS
 from ritornello.interfaces import Audio
 
@@ -91,7 +91,7 @@ def work_of(clip: Clip) -> str:
     return side_car_of(clip.path).work or default_work(clip.path.name)
 
 
-def halves(clips: ClipSet, count: int) -> tuple[list[Clip], list[Clip]]:
+def halves(clips: Sequence[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
     """Reference and set clips of different works, `REFERENCE_SHARE * count` and `count` of them.
 
     Works go, largest first, to the half that lacks more; within a half the order is the set's, so

@@ -1,0 +1,165 @@
+"""`ritornello reproduce TABLE`: the project's own tables, made again with one command."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ritornello.cli.console import UsageError, VerbParser, emit
+from ritornello.cli.playing import DEFAULT_MODEL
+from ritornello.config import nearest
+from ritornello.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ritornello.evaluation.sanity_run import Voices
+
+HELP = """\
+usage: ritornello reproduce TABLE -o FOLDER [--flags]
+
+  metrics-sanity   do the metrics see what they should? sets of known order, graded damage
+
+examples:
+  ritornello reproduce metrics-sanity -o sanity
+  ritornello reproduce metrics-sanity -o sanity --reference manifest.jsonl --midi ~/midi
+
+`ritornello reproduce metrics-sanity --help` lists the flags."""
+
+SETTINGS_FILE, RESULT_FILE, PAGE_FILE, PICTURE_FILE = (
+    "settings.json",
+    "result.json",
+    "table.md",
+    "picture.png",
+)
+OTHER_MUSIC = Path("/usr/share/games/unknown-horizons")
+
+
+def run(argv: list[str]) -> int:
+    """Make one table."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(HELP)
+        return 0 if argv else 2
+    tables: dict[str, Callable[[list[str]], int]] = {"metrics-sanity": _metrics_sanity}
+    if argv[0] not in tables:
+        raise UsageError(f"there is no table {argv[0]!r}; {nearest(argv[0], tables)}")
+    return tables[argv[0]](argv[1:])
+
+
+def _parser() -> VerbParser:
+    parser = VerbParser(
+        "reproduce metrics-sanity",
+        "Hold the metrics to material of known order: held-out piano, the same through the codec,\n"
+        "the same pieces on organ, harp and vibraphone, other music, noise, and the generator;\n"
+        "then damage of four grades. What must come out is fixed in the code. Interrupted or\n"
+        "called again with the same settings, it makes only what is missing.",
+        [
+            "ritornello reproduce metrics-sanity -o sanity",
+            "ritornello reproduce metrics-sanity -o sanity --reference manifest.jsonl "
+            "--midi ~/midi --other ~/songs",
+        ],
+    )
+    add = parser.add_argument
+    add("-o", "--out", type=Path, required=True, metavar="FOLDER", help="for clips and result")
+    add(
+        "--reference",
+        type=Path,
+        metavar="DIR",
+        help="held-out piano: a folder or manifest of audio (renders music21's keyboard works)",
+    )
+    add("--split", help="with a manifest: the split that is held out (valid)")
+    add(
+        "--midi",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="MIDI that the reference was rendered from, for the other instruments; repeatable",
+    )
+    add(
+        "--other", type=Path, metavar="DIR", help="other music (that of unknown-horizons, if there)"
+    )
+    add("--model", default=DEFAULT_MODEL, help=f"whose codec and generator ({DEFAULT_MODEL})")
+    add("--soundfont", type=Path, metavar="FILE", help="General MIDI sound font (an installed one)")
+    add("--clips", type=int, metavar="N", help="clips of each set (32)")
+    add("--without-notes", action="store_true", help="leave the musical descriptors out: faster")
+    return parser
+
+
+def _metrics_sanity(argv: list[str]) -> int:
+    options = _parser().parse(argv)
+    if options.out.exists() and not options.out.is_dir():
+        raise ConfigError(f"cannot write to {options.out}: it is a file; give a folder")
+
+    from ritornello.checkpoint import write_json
+    from ritornello.cli.data import progress_bar
+    from ritornello.evaluation import sanity_run, sanity_table
+
+    folder = options.out
+    voices, model = _voices(options.model)
+    plan = sanity_run.Plan(
+        folder=folder,
+        reference=options.reference,
+        split=options.split,
+        midi=tuple(options.midi),
+        other=options.other or (OTHER_MUSIC if OTHER_MUSIC.is_dir() else None),
+        sound_font=options.soundfont,
+        **({} if options.clips is None else {"clips": options.clips}),
+        notes=not options.without_notes,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    _same_settings(folder / SETTINGS_FILE, {**plan.settings(), "model": model})
+    with progress_bar("sanity") as progress:
+        table = sanity_run.run(plan, voices, progress)
+    result = table.to_json()
+    write_json(folder / RESULT_FILE, result)
+    page = sanity_table.markdown(table)
+    (folder / PAGE_FILE).write_text(page, encoding="utf-8")
+    sanity_table.save_picture(table, folder / PICTURE_FILE)
+    emit(result, as_json=options.json, text=[page, f"{folder}: {RESULT_FILE}, {PICTURE_FILE}"])
+    return 0
+
+
+def _voices(name: str) -> "tuple[Voices, str]":
+    """What the model lends to the table, and the hash of its weights."""
+    from ritornello.cli.playing import DEFAULT_THREADS, load
+    from ritornello.evaluation.embedding import codec_embedding, load_embedding
+    from ritornello.evaluation.sanity_run import Voices
+    from ritornello.interfaces import Request
+    from ritornello.loading import find
+
+    model = find(name)
+    model.require(frozenset({"reconstruct"}))
+    system, _ = load(model, DEFAULT_THREADS)
+    codec: Any = getattr(system, "codec", None)
+    embeddings = [load_embedding("musicnn")]
+    if codec is not None:
+        embeddings.append(codec_embedding(codec, name=f"codec-{name}"))
+    return Voices(
+        sample_rate=system.sample_rate,
+        reconstruct=system.reconstruct,
+        take=lambda seed, seconds: system.generate(Request(seconds=seconds, seed=seed)),
+        trained_on=training_works(model.folder),
+        embeddings=tuple(embeddings),
+    ), model.weights_sha256
+
+
+def training_works(folder: Path) -> frozenset[str]:
+    """Works that the model's card lists under "Training works"; none without such a list."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    _, _, listed = text.partition("\n## Training works\n")
+    lines = listed.partition("\n## ")[0].splitlines()
+    return frozenset(line.removeprefix("- ").strip() for line in lines if line.startswith("- "))
+
+
+def _same_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings, or refuse a folder that holds another run's."""
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = sorted(key for key in settings if before.get(key) != settings[key])
+        if changed:
+            raise ConfigError(
+                f"{file.parent} holds a run with other settings ({', '.join(changed)}); give "
+                "another folder, or the same settings to go on"
+            )
+        return
+    file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
