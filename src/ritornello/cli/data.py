@@ -104,7 +104,7 @@ def _make_piano(argv: list[str]) -> int:
         renders=options.renders,
         workers=options.workers,
     )
-    with _progress_bar("rendering") as progress:
+    with progress_bar("rendering") as progress:
         made = make_piano(recipe, progress=progress)
     result = asdict(made) | {"out": str(made.out)}
     lines = [
@@ -152,7 +152,7 @@ def _scan(argv: list[str]) -> int:
     from ritornello.data.corpus import scan
     from ritornello.data.summary import summary
 
-    with _manifest_place(options.manifest) as manifest, _progress_bar("scanning") as progress:
+    with _manifest_place(options.manifest) as manifest, progress_bar("scanning") as progress:
         corpus = scan(options.dir, manifest=manifest, workers=options.workers, progress=progress)
     written = str(options.manifest) if options.manifest else None
     report = {"folders": [str(folder) for folder in options.dir], "manifest": written}
@@ -252,7 +252,7 @@ def _printable(line: str) -> str:
 
 
 @contextmanager
-def _progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """A callback progress(done, total, name) that draws on stderr; nothing without a terminal."""
     from rich.console import Console
     from rich.progress import (

@@ -1,0 +1,387 @@
+"""`ritornello evaluate`: how near a model's or a folder's music is to real music, and in what."""
+
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ritornello.cli.console import VerbParser, duration_s, emit, output_path, table
+from ritornello.errors import ConfigError, RitornelloError
+
+if TYPE_CHECKING:
+    from ritornello.cli.material import Material
+    from ritornello.evaluation.clips import ClipSet
+    from ritornello.evaluation.judgement import Judgement
+
+EMBEDDING = "musicnn"
+MARKS = {"lower": "lower", "higher": "higher", "real": "near real", "": ""}
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How to judge: everything but what is judged.
+
+    Attributes:
+        reference: Folder or manifest of real music.
+        split: Split of the manifest.
+        clips: Clips a side.
+        seconds: Length of a clip.
+        seed: Of clips, takes, splits and resampling.
+        metrics: Metrics by name; None for all.
+        embeddings: Names or paths of embeddings, the main one first.
+        long_takes: Long pieces for the figures of structure; 0 for none.
+        long_s: Length of a long piece.
+        cache: Folder kept between calls: takes and embeddings.
+    """
+
+    reference: Path
+    split: str | None
+    clips: int
+    seconds: float
+    seed: int
+    metrics: tuple[str, ...] | None
+    embeddings: tuple[str, ...]
+    long_takes: int
+    long_s: float
+    cache: Path | None
+
+
+def run(argv: list[str]) -> int:
+    """Judge a model, a folder of audio, or a codec."""
+    if argv[:1] == ["codec"]:
+        return _run_codec(argv[1:])
+    options = build_parser().parse(argv)
+    if options.out is not None:
+        output_path(options.out, (".json",))
+    setting = setting_of(options)
+
+    from ritornello.checkpoint import write_json
+    from ritornello.cli.data import progress_bar
+
+    with kept(setting.cache) as folder, progress_bar("judging") as progress:
+        judged = judge_target(options.target, setting, folder, progress)
+    command = shlex.join(["ritornello", "evaluate", *argv])
+    judgement = judged.judgement.with_more({}, command=command)
+    values = judgement.to_json()
+    if options.out is not None:
+        write_json(options.out, values)
+    emit(values, as_json=options.json, text=lines(judgement))
+    return 0
+
+
+def build_parser() -> VerbParser:
+    """The flags of the verb."""
+    parser = VerbParser(
+        "evaluate",
+        "Judge a model or a folder of audio by how near it is to real music: equal numbers of\n"
+        "clips of one length on both sides, every figure with its 95 % interval and with what\n"
+        "real music itself gets. `evaluate codec MODEL` judges a codec by what it loses.",
+        [
+            "ritornello evaluate piano --reference ~/recordings",
+            "ritornello evaluate ~/takes --reference manifest.jsonl --split valid --json",
+            "ritornello evaluate piano --reference ~/recordings --metrics fad,kid -o piano.json",
+            "ritornello evaluate codec piano --reference ~/recordings",
+        ],
+    )
+    parser.add_argument("target", metavar="MODEL|DIR", help="a model, or a folder of audio")
+    add_setting(parser, clips=32)
+    add = parser.add_argument
+    add("-o", "--out", type=Path, metavar="FILE", help="write the result to a .json file too")
+    return parser
+
+
+def add_setting(parser: VerbParser, *, clips: int) -> None:
+    """Add the flags that say by what, with how much, and from which seed to judge."""
+    add = parser.add_argument
+    add(
+        "--reference",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="real music: a folder of audio, or the manifest of `data scan`",
+    )
+    add("--split", help="with a manifest: train, valid or test only")
+    add("--clips", type=int, default=clips, help=f"clips on each side ({clips})")
+    add("--seconds", type=duration_s, default=10.0, help="length of a clip (10)")
+    add("--seed", type=int, default=0, help="first seed of the takes, and of clips (0)")
+    add("--metrics", type=_names, metavar="A,B", help="only these, and none of them may fail")
+    add(
+        "--embedding",
+        dest="embeddings",
+        action="append",
+        metavar="NAME",
+        help=f"space of the distances; again for more ({EMBEDDING})",
+    )
+    add("--long", type=int, default=4, metavar="N", help="long pieces, for structure (4; 0: none)")
+    add("--long-seconds", type=duration_s, default=60.0, help="length of a long piece (60)")
+    add("--cache", type=Path, metavar="DIR", help="keep takes and embeddings here")
+
+
+def setting_of(options: Any) -> Setting:
+    """The setting that parsed flags describe, checked before any work."""
+    if options.clips < 1 or options.long < 0:
+        raise ConfigError(
+            f"--clips is {options.clips} and --long {options.long}; expected at least 1 and 0"
+        )
+    return Setting(
+        reference=options.reference.expanduser(),
+        split=options.split,
+        clips=options.clips,
+        seconds=options.seconds,
+        seed=options.seed,
+        metrics=options.metrics,
+        embeddings=tuple(options.embeddings or (EMBEDDING,)),
+        long_takes=options.long,
+        long_s=options.long_seconds,
+        cache=options.cache,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@contextmanager
+def kept(cache: Path | None) -> Iterator[Path]:
+    """The folder for generated takes: inside the cache, or one that vanishes afterwards."""
+    if cache is not None:
+        yield cache.expanduser() / "takes"
+        return
+    with tempfile.TemporaryDirectory(prefix="ritornello-judge-") as folder:
+        yield Path(folder)
+
+
+# ---- from a target to its judgement ----------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A target's judgement, and the clips behind it for whoever wants to show them."""
+
+    judgement: "Judgement"
+    material: "Material"
+    generated: "ClipSet"
+    reference: "ClipSet"
+    long: "ClipSet | None"
+
+
+def judge_target(target: str, setting: Setting, folder: Path, progress: Progress) -> Judged:
+    """Everything the metrics say of one target.
+
+    Args:
+        target: A model, a folder of audio, or a manifest.
+        setting: How to judge.
+        folder: Where takes of a model go.
+        progress: Called as progress(done, total, what is being done).
+    """
+    import numpy as np
+
+    from ritornello.cli.material import material
+    from ritornello.evaluation.judgement import METRICS, judge
+
+    asked = setting.metrics
+    unknown = set(asked or ()) - {*METRICS, "structure"}
+    if unknown:
+        raise ConfigError(
+            f"there is no metric {min(unknown)!r}; expected {', '.join((*METRICS, 'structure'))}"
+        )
+    found = material(
+        target,
+        takes=setting.clips,
+        seconds=setting.seconds,
+        seed=setting.seed,
+        folder=folder,
+        progress=progress,
+    )
+    made, real = both_sets(found.folder, setting)
+    draw = np.random.default_rng(setting.seed)
+    judgement = judge(
+        made,
+        real,
+        draw=draw,
+        embeddings=_embeddings(setting),
+        metrics=None if asked is None else [name for name in asked if name != "structure"],
+        cache=setting.cache.expanduser() / "embeddings" if setting.cache else None,
+        progress=progress,
+        name=found.name,
+    )
+    settings = {**asdict(setting), "reference": str(setting.reference), "cache": None}
+    judgement = judgement.with_more({}, setting=settings, speed=found.speed)
+    long = None
+    if setting.long_takes and (asked is None or "structure" in asked):
+        judgement, long = _with_structure(judgement, target, setting, folder, progress)
+    return Judged(judgement=judgement, material=found, generated=made, reference=real, long=long)
+
+
+def both_sets(source: Path, setting: Setting) -> tuple["ClipSet", "ClipSet"]:
+    """Clips of the source, and twice as many of the reference.
+
+    Metrics compare equal numbers and keep the other half of the reference for their null.
+    """
+    from ritornello.evaluation.clips import clips_of
+
+    seconds, count, seed = setting.seconds, setting.clips, setting.seed
+    made = clips_of(source, seconds=seconds, count=count, seed=seed)
+    real = clips_of(
+        setting.reference, seconds=seconds, count=2 * count, seed=seed, split=setting.split
+    )
+    return made, real
+
+
+def _embeddings(setting: Setting) -> list[Any]:
+    """The embeddings that the asked metrics need."""
+    if setting.metrics is not None and not {"fad", "kid"} & set(setting.metrics):
+        return []
+    from ritornello.evaluation.embedding import load_embedding
+
+    return [load_embedding(name, load_codec=_codec_of) for name in setting.embeddings]
+
+
+def _codec_of(model: str) -> Any:
+    """The codec of a model, whose latents are a space of their own."""
+    from ritornello.loading import find
+
+    found = find(model)
+    found.require(frozenset({"reconstruct"}))
+    return cast(Any, found.load()).codec
+
+
+def _with_structure(
+    judgement: "Judgement", target: str, setting: Setting, folder: Path, progress: Progress
+) -> tuple["Judgement", "ClipSet | None"]:
+    """The judgement with figures of long pieces, where there are pieces that long."""
+    import numpy as np
+
+    from ritornello.cli.material import material
+    from ritornello.evaluation.clips import clips_of
+    from ritornello.evaluation.judgement import judge_long
+
+    count, seconds, seed = setting.long_takes, setting.long_s, setting.seed
+    found = material(
+        target, takes=count, seconds=seconds, seed=seed, folder=folder, progress=progress
+    )
+    try:
+        made = clips_of(found.folder, seconds=seconds, count=count, seed=seed)
+        real = clips_of(
+            setting.reference, seconds=seconds, count=count, seed=seed, split=setting.split
+        )
+        pieces = {"generated": made, "reference": real}
+        figures, rows = judge_long(pieces, np.random.default_rng(seed), progress)
+    except RitornelloError as error:
+        if setting.metrics is not None:
+            raise
+        return judgement.with_more({}, [f"No structure: {error}"]), None
+    warnings = [
+        f"Structure and stability rest on {len(made)} pieces of {seconds:g} s against "
+        f"{len(real)} of the reference: a first look, no verdict."
+    ]
+    return judgement.with_more(figures, warnings, long_rows=rows), made
+
+
+# ---- for people ------------------------------------------------------------------------------
+
+
+def lines(judgement: "Judgement") -> list[str]:
+    """The judgement as a table and sentences."""
+    from ritornello.evaluation.reading import beside, is_detail, judged, reading, shown
+
+    made, real = judgement.material["generated"], judgement.material["reference"]
+    heading = (
+        f"{judgement.name}: {made['clips']} clips of {made['seconds']:g} s from "
+        f"{made['recordings']} recordings, against {real['clips']} of {real['source']}"
+    )
+    rows = []
+    names = [name for name in judged(judgement.figures) if not is_detail(name)]
+    for name in names:
+        figure, usual = judgement.figures[name], beside(name, judgement.figures)
+        rows.append(
+            (
+                reading(name).label,
+                shown(figure.value),
+                f"{shown(figure.low)} to {shown(figure.high)}",
+                figure.items,
+                f"{shown(usual.value)} ({shown(usual.low)} to {shown(usual.high)})"
+                if usual
+                else "",
+                MARKS[reading(name).better],
+            )
+        )
+    header = ("figure", "value", "95 % interval", "n", "real music", "better")
+    speed = judgement.notes.get("speed")
+    return [
+        heading,
+        "",
+        *table(rows, header),
+        *(speed_lines(speed) if speed else ()),
+        *(["", "what the figures are worth:"] if judgement.warnings else ()),
+        *(f"- {warning}" for warning in judgement.warnings),
+    ]
+
+
+def speed_lines(speed: dict[str, Any]) -> Sequence[str]:
+    """Speed and memory of a model in a sentence."""
+    return (
+        "",
+        f"plays {speed['times_real_time']:.1f} x real time on {speed['threads']} thread(s), "
+        f"{speed['peak_memory_mb']:.0f} MB at most",
+    )
+
+
+# ---- codecs ----------------------------------------------------------------------------------
+
+
+def _run_codec(argv: list[str]) -> int:
+    """Judge a codec: clips through it and back, against themselves."""
+    parser = VerbParser(
+        "evaluate codec",
+        "Judge a model's codec: real clips through it and back, against themselves.",
+        ["ritornello evaluate codec piano --reference ~/recordings --clips 16"],
+    )
+    parser.add_argument("model", metavar="MODEL", help="shipped name, model folder or run folder")
+    add = parser.add_argument
+    add("--reference", type=Path, required=True, metavar="DIR", help="folder or manifest of audio")
+    add("--split", help="with a manifest: train, valid or test only")
+    add("--clips", type=int, default=16, help="clips (16)")
+    add("--seconds", type=duration_s, default=10.0, help="length of a clip (10)")
+    add("--seed", type=int, default=0, help="of the clips (0)")
+    options = parser.parse(argv)
+
+    import numpy as np
+
+    from ritornello.cli.playing import DEFAULT_THREADS, load
+    from ritornello.evaluation.clips import clips_of
+    from ritornello.evaluation.codec_judgement import judge_codec
+    from ritornello.loading import find
+
+    model = find(options.model)
+    model.require(frozenset({"reconstruct"}))
+    clips = clips_of(
+        options.reference.expanduser(),
+        seconds=options.seconds,
+        count=options.clips,
+        seed=options.seed,
+        split=options.split,
+    )
+    system, _ = load(model, DEFAULT_THREADS)
+    figures = judge_codec(cast(Any, system).codec, clips, np.random.default_rng(options.seed))
+    result = {
+        "model": model.name,
+        "weights_sha256": model.weights_sha256,
+        "clips": len(clips),
+        "seconds": options.seconds,
+        "reference": str(clips.source),
+        "figures": {name: figure.to_dict() for name, figure in figures.items()},
+        "warnings": clips.warnings,
+    }
+    rows = [
+        (name.replace("_", " "), f"{f.value:.4g}", f"{f.low:.4g} to {f.high:.4g}", f.items)
+        for name, f in figures.items()
+    ]
+    text = table(rows, ("figure", "value", "95 % interval", "n"))
+    emit(result, as_json=options.json, text=[*text, *clips.warnings])
+    return 0
