@@ -19,13 +19,13 @@ def melody(seed: int, seconds: float, per_second: float = 3.0) -> tuple[np.ndarr
 def played(seed: int, seconds: float, semitones: float = 0.0, partials: int = 5) -> np.ndarray:
     """The melody of a seed as decaying tones, float32 (1, time), peak 0.5."""
     wave = np.zeros(round(seconds * RATE) + RATE)
-    since = np.arange(RATE) / RATE
-    envelope = np.exp(-4 * since) * np.minimum(since / 0.003, 1)
+    since = np.arange(RATE // 2) / RATE
+    envelope = np.exp(-9 * since) * np.minimum(since / 0.003, 1)
     for moment, pitch in zip(*melody(seed, seconds), strict=True):
         hz = 440 * 2 ** ((pitch + semitones - 69) / 12)
         start = round(moment * RATE)
         tone = sum(np.sin(2 * np.pi * k * hz * since) / k for k in range(1, partials + 1))
-        wave[start : start + RATE] += tone * envelope
+        wave[start : start + len(since)] += tone * envelope
     return cut(0.5 * wave / np.abs(wave).max(), 0, seconds)
 
 

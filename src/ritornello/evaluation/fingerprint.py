@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 
 from ritornello.audio.io import probe, read_audio, with_channels
 from ritornello.audio.resample import resample
@@ -56,7 +56,7 @@ _RISE_FRAMES = 2
 _APART = 2  # rows and frames on either side in which an onset is the only one
 _REACH_FRAMES = round(FRAME_RATE_HZ)  # onsets compete with those of a second before and after
 _STRONGEST_PER_FRAME = 12
-_FAINTEST = 0.03  # of the strong onsets' rise: 60 dB below them in power
+_FAINTEST = 0.03  # of the highest levels: 60 dB below them in power
 _STFT_FRAMES = 1024
 _CHUNK_FRAMES = 1500
 _BLOCK_FRAMES = 1 << 16  # the votes of a block stay in the processor's cache
@@ -133,7 +133,8 @@ def pick_onsets(level: Levels) -> Onsets:
     peaks = np.where((rise == highest) & (rise > 0), rise, 0)
     if not peaks.any():
         return np.zeros((0, 2), np.int32)
-    faintest = _FAINTEST * np.quantile(peaks[peaks > 0], 0.95)
+    # Against the level and not the rises: a steady hum has none but those of its rounding.
+    faintest = _FAINTEST * np.quantile(level.max(axis=0), 0.95)
     threshold = np.maximum(_least_of_strongest(peaks), max(faintest, np.finfo(np.float32).tiny))
     rows, frames = np.nonzero(peaks >= threshold)
     order = np.lexsort((rows, frames))
@@ -212,7 +213,7 @@ def _level_chunks(path: Path) -> Iterator[Levels]:
 
 def _key(path: Path) -> str:
     """A name for the fingerprint of this content made with these settings."""
-    settings = (ANALYSIS_RATE_HZ, N_FFT, HOP, LOWEST_HZ, ROWS, ONSETS_PER_S, _APART, _FAINTEST, 1)
+    settings = (ANALYSIS_RATE_HZ, N_FFT, HOP, LOWEST_HZ, ROWS, ONSETS_PER_S, _APART, _FAINTEST, 2)
     digest = hashlib.sha256(repr(settings).encode())
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -298,10 +299,8 @@ class Index:
                     best = self._better(best, votes, start, shift, tempo, (len(onsets), frames))
         return self._match(best, onsets, frames)
 
-    def _votes(
-        self, onsets: Onsets, start: int, shift: int, tempo: float
-    ) -> UInt8[np.ndarray, " places"]:
-        """Onsets that coincide when the query begins at frame start, start + 1, ... of a block."""
+    def _votes(self, onsets: Onsets, start: int, shift: int, tempo: float) -> np.ndarray:
+        """Onsets that coincide when the query begins at frame start, start + 1, ..., uint8."""
         size = min(_BLOCK_FRAMES, self.frames - start)
         votes = np.zeros(size, np.uint8)
         rows = onsets[:, 1] - shift + MAX_SHIFT
@@ -313,7 +312,7 @@ class Index:
     def _better(
         self,
         best: "_Place",
-        votes: UInt8[np.ndarray, " places"],
+        votes: np.ndarray,
         start: int,
         shift: int,
         tempo: float,
