@@ -238,7 +238,6 @@ def test_odd_names_and_damaged_files(test_folder, tmp_path):
 def test_sockets():
     with listening_socket("127.0.0.1", 0) as bound:
         port = bound.getsockname()[1]
-        bound.listen()
         with pytest.raises(DataError, match="give another --port"):
             listening_socket("127.0.0.1", port)
     with pytest.raises(DataError, match=r"cannot listen on 203\.0\.113\.1"):

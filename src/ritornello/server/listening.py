@@ -205,7 +205,7 @@ def is_local(host: str) -> bool:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one.
+    """A socket on which browsers may knock already; port 0 takes a free one.
 
     Raises:
         DataError: The address is not this machine's, or the port is taken.
@@ -218,6 +218,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(address)
+        bound.listen()  # before the address is told: who comes early waits
     except OSError as error:
         bound.close()
         raise DataError(

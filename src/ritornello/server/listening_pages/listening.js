@@ -33,6 +33,7 @@ class Refused extends Error {}
 async function call(method, path, body) {
   const response = await fetch(path, {
     method,
+    keepalive: true, // a vote on its way arrives even when the page is closed
     headers: body ? { "Content-Type": "application/json" } : {},
     body: body ? JSON.stringify(body) : undefined,
   });
@@ -81,6 +82,12 @@ function tell() {
   progress.max = Math.max(1, pages.length);
   progress.value = pages.filter(finished).length;
   const place = number < pages.length ? `${number + 1} of ${pages.length}` : "";
+  const kept = main.querySelector("[data-text=kept]");
+  if (kept) {
+    kept.textContent = waiting
+      ? "Saving your last answers …"
+      : "That was all of it. Your answers are kept; you may close this page.";
+  }
   saved.textContent = state ? [place, waiting ? "saving …" : "saved"].filter(Boolean).join(" · ") : "";
 }
 
