@@ -94,6 +94,13 @@ def test_biases_move_the_output():
     assert not torch.allclose(stack(x, [bias, zeros]), stack(x))
 
 
+def test_a_slower_bias_is_held():
+    stack, x = build((1, 2)), normal(1, 12, 6)
+    slow = [normal(1, 4, 8, seed=layer) for layer in range(2)]
+    held = [bias.repeat_interleave(3, dim=1) for bias in slow]
+    torch.testing.assert_close(stack(x, slow), stack(x, held))
+
+
 def test_the_sum_of_many_layers_is_as_large_as_that_of_few():
     x = normal(4, 64, 6)
     spreads = [float(build((1,) * layers)(x).detach().std()) for layers in (1, 16)]

@@ -88,6 +88,14 @@ class CentredConv(DilatedConv):
         return self.over_padded(functional.pad(x, (0, 0, self.reach - ahead, ahead)))
 
 
+def add_held(
+    hidden: Float[Tensor, "batch time gates"], bias: Float[Tensor, "batch frames gates"]
+) -> Float[Tensor, "batch time gates"]:
+    """`hidden` plus a bias of lower rate, each step of it held; no repeated copy is made."""
+    held = hidden.unflatten(1, (bias.shape[1], -1)) + bias[:, :, None]
+    return held.flatten(1, 2)
+
+
 class GatedBlock(nn.Module):
     """One layer of a stack: a dilated convolution, a condition's bias, the gate, two ways out."""
 
@@ -100,15 +108,14 @@ class GatedBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time residual"],
-        bias: Float[Tensor, "batch time gates"] | None = None,
+        bias: Float[Tensor, "batch frames gates"] | None = None,
     ) -> tuple[Float[Tensor, "batch time residual"], Float[Tensor, "batch time skip"]]:
         """The next layer's input and this layer's part of the skip sum."""
-        return self.gate(x, self.conv(x), bias)
+        hidden = self.conv(x)
+        return self.gate(x, hidden if bias is None else add_held(hidden, bias))
 
-    def gate(self, x: Tensor, hidden: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    def gate(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """`tanh(a) * sigmoid(b)` of the convolution's two halves, whatever the leading axes."""
-        if bias is not None:
-            hidden = hidden + bias
         filtered, gate = hidden.chunk(2, dim=-1)
         inner = torch.tanh(filtered) * torch.sigmoid(gate)
         return x + self.to_residual(inner), self.to_skip(inner)
@@ -170,13 +177,14 @@ class WaveNetStack(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time residual"],
-        biases: Sequence[Steps] | None = None,
+        biases: Sequence[Float[Tensor, "batch frames gates"]] | None = None,
     ) -> Float[Tensor, "batch time skip"]:
         """The skip sum over all layers.
 
         Args:
             x: Input.
-            biases: One per layer, (batch, time, 2 * inner), added before the gates.
+            biases: One per layer, (batch, frames, 2 * inner), added before the gates; `frames`
+                divides `time`, and every one is held for as many steps as there are to it.
         """
         total: Tensor | None = None
         for index, block in enumerate(self.blocks):
@@ -210,7 +218,7 @@ class WaveNetStack(nn.Module):
                 hidden = hidden + functional.linear(past, conv.weight[tap])
             if reach:
                 ring[:, state.step % reach] = x
-            x, skip = block.gate(x, hidden, None if biases is None else biases[index])
+            x, skip = block.gate(x, hidden if biases is None else hidden + biases[index])
             total = skip if total is None else total + skip
         assert total is not None, "a stack has at least one layer"
         state.step += 1

@@ -1,0 +1,1 @@
+"""ADA: autoregressive discrete autoencoders, stacked (Dieleman, van den Oord and Simonyan 2018)."""

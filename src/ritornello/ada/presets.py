@@ -1,0 +1,109 @@
+"""Named configurations: the models of table 3 at the published sizes, and two for laptops.
+
+`table_3_1` to `table_3_7` are the seven models that the paper compared by ear; their receptive
+fields are the paper's. Sizes come from appendix A; "very large" doubles the repetitions of "large"
+(60 blocks), which the appendix says in words only.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ritornello.ada.config import (
+    AdaConfig,
+    PriorConfig,
+    QuantiserConfig,
+    StackConfig,
+    WaveNetConfig,
+)
+
+# ------------------------------------------------------------------ parts, appendix A
+
+
+def large_wavenet() -> WaveNetConfig:
+    """30 blocks, 3 repetitions of 10 dilations, filter 3, 512 wide: sees 6144 steps."""
+    return WaveNetConfig(repetitions=3, layers=10, filter_size=3, residual=512, inner=512)
+
+
+def very_large_wavenet() -> WaveNetConfig:
+    """60 blocks: sees 12288 steps."""
+    return replace(large_wavenet(), repetitions=6)
+
+
+def thin_wavenet() -> WaveNetConfig:
+    """39 blocks, 3 repetitions of 13 dilations, 192 wide: sees 49152 steps."""
+    return WaveNetConfig(repetitions=3, layers=13, filter_size=3, residual=192, inner=192)
+
+
+def audio_vq(hop: int = 8) -> AdaConfig:
+    """VQ-VAE on audio (rows 1.2 and 1.7 of table 1)."""
+    return AdaConfig(hop=hop, quantiser=QuantiserConfig(kind="vq"))
+
+
+def audio_amae() -> AdaConfig:
+    """AMAE on audio (row 1.4)."""
+    return AdaConfig(quantiser=QuantiserConfig(kind="amae"))
+
+
+def code_ada(kind: str, layers: int = 4) -> AdaConfig:
+    """An ADA on codes whose decoder sees about 4 * 2^layers of them (table 2).
+
+    Codes have no order, so both inputs are one-hot. How the paper's decoders of 32, 64, 128 and
+    256 codes were built is not said: four repetitions of 3, 4, 5 and 6 dilations see 29, 61, 125
+    and 253, short of the round figure by as much as the paper's "1024" is.
+    """
+    local = WaveNetConfig(repetitions=4, layers=layers, filter_size=2, residual=384, inner=64)
+    return AdaConfig(
+        encoder_input="one_hot",
+        local_input="one_hot",
+        local=local,
+        quantiser=QuantiserConfig(kind=kind),
+    )
+
+
+# ------------------------------------------------------------------ table 3
+
+
+def table_3_1() -> StackConfig:
+    """Large WaveNet on audio: 384 ms."""
+    return StackConfig(prior=PriorConfig(input="continuous", network=large_wavenet()))
+
+
+def table_3_2() -> StackConfig:
+    """Very large WaveNet on audio: 768 ms."""
+    return StackConfig(prior=PriorConfig(input="continuous", network=very_large_wavenet()))
+
+
+def table_3_3() -> StackConfig:
+    """Thin WaveNet with a large receptive field: 3072 ms."""
+    return StackConfig(prior=PriorConfig(input="continuous", network=thin_wavenet()))
+
+
+def table_3_4() -> StackConfig:
+    """Hop-8 VQ-VAE and a large WaveNet: 3072 ms."""
+    return StackConfig(levels=(audio_vq(),))
+
+
+def table_3_5() -> StackConfig:
+    """Hop-64 VQ-VAE and a large WaveNet: 24,576 ms."""
+    return StackConfig(levels=(audio_vq(hop=64),))
+
+
+def table_3_6() -> StackConfig:
+    """VQ-VAE, a second VQ-VAE (which the paper trained with PBT), large WaveNet: 24,576 ms."""
+    return StackConfig(levels=(audio_vq(), code_ada("vq")))
+
+
+def table_3_7() -> StackConfig:
+    """VQ-VAE, AMAE, large WaveNet: 24,576 ms."""
+    return StackConfig(levels=(audio_vq(), code_ada("amae")))
+
+
+TABLE_3: dict[str, Callable[[], StackConfig]] = {
+    "3.1": table_3_1,
+    "3.2": table_3_2,
+    "3.3": table_3_3,
+    "3.4": table_3_4,
+    "3.5": table_3_5,
+    "3.6": table_3_6,
+    "3.7": table_3_7,
+}

@@ -1,0 +1,107 @@
+"""Vector quantisation with a codebook that follows its queries (EMA, van den Oord et al. 2017).
+
+The codebook is not learnt by gradient: every code is the exponentially smoothed mean of the queries
+assigned to it,
+
+    n <- (1 - alpha) n + alpha * assigned        m <- (1 - alpha) m + alpha * sum of assigned
+    code = m / n
+
+with alpha the update rate. Gradients pass straight through to the query. Nothing here is updated by
+a forward pass: training says when (`follow`, `revive`), evaluation never does.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+Queries = Float[Tensor, "*lead dim"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantised:
+    """A query after the bottleneck.
+
+    Attributes:
+        vectors: What the decoder gets; its gradient is the query's.
+        codes: Index of the code.
+        commitment: Mean of ([q'] - q)^2 over everything.
+    """
+
+    vectors: Float[Tensor, "*lead dim"]
+    codes: Int64[Tensor, "*lead"]
+    commitment: Float[Tensor, ""]
+
+
+class EmaCodebook(nn.Module):
+    """`codes` vectors of `dim` values, each the smoothed mean of its queries."""
+
+    counts: Float[Tensor, " codes"]
+    sums: Float[Tensor, "codes dim"]
+
+    def __init__(self, codes: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("counts", torch.ones(codes))
+        self.register_buffer("sums", torch.zeros(codes, dim))
+
+    @property
+    def vectors(self) -> Float[Tensor, "codes dim"]:
+        """The codebook."""
+        return self.sums / self.counts[:, None].clamp(min=1e-5)
+
+    def begin(self, queries: Queries, draw: torch.Generator) -> None:
+        """Place every code on a query drawn at random, so that none begins far from the data."""
+        flat = queries.detach().flatten(0, -2).float()
+        chosen = torch.randint(len(flat), (len(self.counts),), generator=draw)
+        self.sums.copy_(flat[chosen])
+        self.counts.fill_(1)
+
+    def nearest(self, queries: Queries) -> Int64[Tensor, "*lead"]:
+        """Index of the nearest code (Euclidean)."""
+        book = self.vectors
+        flat = queries.flatten(0, -2).float()
+        distances = book.square().sum(-1) - 2 * flat @ book.T
+        return distances.argmin(-1).view(queries.shape[:-1])
+
+    def look_up(self, codes: Int64[Tensor, "*lead"]) -> Queries:
+        """Vectors of codes."""
+        return functional.embedding(codes, self.vectors)
+
+    def forward(self, queries: Queries) -> Quantised:
+        """The nearest codes, straight through."""
+        codes = self.nearest(queries.detach())
+        chosen = self.look_up(codes).to(queries.dtype)
+        commitment = (chosen.detach() - queries).float().square().mean()
+        through = queries + (chosen - queries).detach()
+        return Quantised(vectors=through, codes=codes, commitment=commitment)
+
+    @torch.no_grad()
+    def follow(self, queries: Queries, codes: Int64[Tensor, "*lead"], alpha: float) -> None:
+        """Move every code towards the queries assigned to it, at rate `alpha`."""
+        flat, chosen = queries.detach().flatten(0, -2).float(), codes.flatten()
+        assigned = torch.zeros_like(self.counts).index_add_(0, chosen, torch.ones_like(flat[:, 0]))
+        total = torch.zeros_like(self.sums).index_add_(0, chosen, flat)
+        self.counts.lerp_(assigned, alpha)
+        self.sums.lerp_(total, alpha)
+
+    @torch.no_grad()
+    def revive(self, queries: Queries, draw: torch.Generator, below: float) -> int:
+        """Place codes used less than `below` times uniform use on random queries; how many."""
+        flat = queries.detach().flatten(0, -2).float()
+        uniform = self.counts.mean()
+        dead = (self.counts < below * uniform).nonzero().flatten()
+        if not len(dead):
+            return 0
+        chosen = torch.randint(len(flat), (len(dead),), generator=draw)
+        self.sums[dead] = flat[chosen] * uniform
+        self.counts[dead] = uniform
+        return len(dead)
+
+
+def perplexity(codes: Int64[Tensor, "*lead"], size: int) -> Float[Tensor, ""]:
+    """`exp(entropy)` of the use of `size` codes: how many are used as if evenly."""
+    share = torch.bincount(codes.flatten(), minlength=size).float()
+    share = share / share.sum()
+    return torch.exp(-torch.special.xlogy(share, share).sum())
