@@ -218,3 +218,32 @@ def test_an_embedding_finds_the_nearest_patch(sets):
     assert nearest.training.path == training[4].path
     assert nearest.training.start_s == pytest.approx(training[4].start_s + 1.5)
     assert nearest.semitones is None
+
+
+class Levels:
+    """An embedding by hand: levels of 24 bands in every three seconds."""
+
+    name, key, sample_rate, dim, patch_s = "levels", "1", RATE, 24, 3.0
+
+    def embed(self, wave, sample_rate):
+        size = round(self.patch_s * sample_rate)
+        mono = wave.mean(axis=0)
+        patches = mono[: len(mono) // size * size].reshape(-1, size)
+        power = np.abs(np.fft.rfft(patches))[:, : size // 8] ** 2
+        bands = np.array_split(power, self.dim, axis=1)
+        return np.log([band.sum(axis=1) + 1e-9 for band in bands]).T.astype(np.float32)
+
+
+def test_an_embedding_is_a_second_opinion(sets):
+    outputs, training, held_out = sets
+    every_place = clips_of(training.source, seconds=6, count=None)
+    result = originality.evaluate(
+        outputs[:2], every_place, held_out[:8], draw=np.random.default_rng(0), embedding=Levels()
+    )
+    assert result.settings["embedding"] == "levels"
+    assert len(result.closest_by_embedding) == 2
+    assert result.figures["embedding_copied"].items == 2
+    assert result.figures["embedding_similarity_null"].items == 8
+    for pair in result.closest_by_embedding:
+        assert pair.output.seconds == pair.training.seconds == 3
+        assert 0.5 < pair.similarity <= 1

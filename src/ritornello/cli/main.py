@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "decode": ("ritornello.cli.decode", "latents or codes back to audio"),
     "replay": ("ritornello.cli.replay", "make a generated file again and compare bit for bit"),
     "evaluate": ("ritornello.cli.evaluate", "judge a model or a folder against real music"),
+    "originality": ("ritornello.cli.originality", "find what a model copied from its training"),
     "listen": ("ritornello.cli.listen", "a blind listening test: make it, serve it, read it"),
     "report": ("ritornello.cli.report", "models and folders side by side, on one offline page"),
     "reproduce": ("ritornello.cli.reproduce", "make one of the project's own tables again"),
