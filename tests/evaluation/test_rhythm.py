@@ -12,9 +12,9 @@ from tests.evaluation.signals import noise, tone
 
 @pytest.mark.parametrize(("beats_per_bar", "bpm"), [(2, 110), (3, 120), (4, 90)])
 def test_clicks_have_their_tempo_beats_and_bars(beats_per_bar, bpm):
-    found = rhythm.measure(clicks(beats_per_bar, bpm, 12.0), RATE)
+    found = rhythm.measure(clicks(beats_per_bar, bpm, 10.0), RATE)
     assert found.tempo_bpm == pytest.approx(bpm, rel=0.01)
-    expected = 0.1 + np.arange(int(11.9 * bpm / 60)) * 60 / bpm
+    expected = 0.1 + np.arange(int(9.9 * bpm / 60)) * 60 / bpm
     assert found.beats_s == pytest.approx(expected, abs=0.03)
     assert found.bar.beats == beats_per_bar
     assert found.bar.confidence > 0.5
@@ -22,7 +22,7 @@ def test_clicks_have_their_tempo_beats_and_bars(beats_per_bar, bpm):
 
 
 def test_equal_clicks_have_no_bar():
-    assert rhythm.measure(clicks(1, 120, 8.0), RATE).bar is None
+    assert rhythm.measure(clicks(1, 120, 7.0), RATE).bar is None
 
 
 def test_harmony_tells_bars_that_sound_alone_does_not():
@@ -35,7 +35,7 @@ def test_harmony_tells_bars_that_sound_alone_does_not():
     assert found.confidence > 0.6
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 3, 4]), st.integers(0, 3))
 def test_bars_are_found_wherever_they_begin(seed, length, first):
     heavy = (np.arange(24) + first) % length == 0
@@ -86,7 +86,7 @@ def test_most_onsets_in_a_window():
 
 
 def test_blocks_equal_the_whole(monkeypatch):
-    signal = (noise(3.0, seed=1) + tone(300, 3.0))[0]
+    signal = (noise(1.5, seed=1) + tone(300, 1.5))[0]
     whole = rhythm.spectral_cues(signal)
     monkeypatch.setattr(rhythm, "BLOCK_FRAMES", 50)
     for one, other in zip(whole, rhythm.spectral_cues(signal), strict=True):
