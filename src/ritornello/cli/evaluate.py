@@ -182,6 +182,7 @@ def judge_target(target: str, setting: Setting, folder: Path, progress: Progress
     import numpy as np
 
     from ritornello.cli.material import material
+    from ritornello.evaluation.clips import clips_of
     from ritornello.evaluation.judgement import METRICS, judge
 
     asked = setting.metrics
@@ -190,16 +191,17 @@ def judge_target(target: str, setting: Setting, folder: Path, progress: Progress
         raise ConfigError(
             f"there is no metric {min(unknown)!r}; expected {', '.join((*METRICS, 'structure'))}"
         )
-    found = material(
-        target,
-        takes=setting.clips,
-        seconds=setting.seconds,
-        seed=setting.seed,
-        folder=folder,
-        progress=progress,
+    count, seconds, seed = setting.clips, setting.seconds, setting.seed
+    # First the reference, so that nothing is played for one that is not there. Twice as many
+    # clips: metrics compare equal numbers and keep the other half for their null.
+    real = clips_of(
+        setting.reference, seconds=seconds, count=2 * count, seed=seed, split=setting.split
     )
-    made, real = both_sets(found.folder, setting)
-    draw = np.random.default_rng(setting.seed)
+    found = material(
+        target, takes=count, seconds=seconds, seed=seed, folder=folder, progress=progress
+    )
+    made = clips_of(found.folder, seconds=seconds, count=count, seed=seed)
+    draw = np.random.default_rng(seed)
     judgement = judge(
         made,
         real,
@@ -216,21 +218,6 @@ def judge_target(target: str, setting: Setting, folder: Path, progress: Progress
     if setting.long_takes and (asked is None or "structure" in asked):
         judgement, long = _with_structure(judgement, target, setting, folder, progress)
     return Judged(judgement=judgement, material=found, generated=made, reference=real, long=long)
-
-
-def both_sets(source: Path, setting: Setting) -> tuple["ClipSet", "ClipSet"]:
-    """Clips of the source, and twice as many of the reference.
-
-    Metrics compare equal numbers and keep the other half of the reference for their null.
-    """
-    from ritornello.evaluation.clips import clips_of
-
-    seconds, count, seed = setting.seconds, setting.clips, setting.seed
-    made = clips_of(source, seconds=seconds, count=count, seed=seed)
-    real = clips_of(
-        setting.reference, seconds=seconds, count=2 * count, seed=seed, split=setting.split
-    )
-    return made, real
 
 
 def _embeddings(setting: Setting) -> list[Any]:
@@ -353,9 +340,11 @@ def _run_codec(argv: list[str]) -> int:
 
     import numpy as np
 
+    from ritornello.cli.data import progress_bar
     from ritornello.cli.playing import DEFAULT_THREADS, load
     from ritornello.evaluation.clips import clips_of
     from ritornello.evaluation.codec_judgement import judge_codec
+    from ritornello.evaluation.reading import shown
     from ritornello.loading import find
 
     model = find(options.model)
@@ -368,7 +357,9 @@ def _run_codec(argv: list[str]) -> int:
         split=options.split,
     )
     system, _ = load(model, DEFAULT_THREADS)
-    figures = judge_codec(cast(Any, system).codec, clips, np.random.default_rng(options.seed))
+    draw = np.random.default_rng(options.seed)
+    with progress_bar("through the codec") as progress:
+        figures = judge_codec(cast(Any, system).codec, clips, draw, progress)
     result = {
         "model": model.name,
         "weights_sha256": model.weights_sha256,
@@ -379,7 +370,7 @@ def _run_codec(argv: list[str]) -> int:
         "warnings": clips.warnings,
     }
     rows = [
-        (name.replace("_", " "), f"{f.value:.4g}", f"{f.low:.4g} to {f.high:.4g}", f.items)
+        (name.replace("_", " "), shown(f.value), f"{shown(f.low)} to {shown(f.high)}", f.items)
         for name, f in figures.items()
     ]
     text = table(rows, ("figure", "value", "95 % interval", "n"))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ritornello.evaluation.intervals import Estimate
 
 NULL, REAL = "_null", "_real"
+FEWEST_ITEMS = 8
 
 
 @dataclass(frozen=True)
@@ -184,13 +185,18 @@ def apart(one: Estimate, other: Estimate) -> bool:
 def best_of(name: str, estimates: Mapping[str, Estimate], real: Estimate | None) -> str | None:
     """The system whose figure is better than all others' with intervals apart, if there is one.
 
+    With fewer than FEWEST_ITEMS items an interval is no more than a guess, and nobody is best.
+
     Args:
         name: The figure.
         estimates: Its value by system.
         real: What real music gets, which "real" figures are measured by.
     """
     better = reading(name).better
-    if len(estimates) < 2 or not better or (better == "real" and real is None):
+    fewest = min((estimate.items for estimate in estimates.values()), default=0)
+    if len(estimates) < 2 or fewest < FEWEST_ITEMS or not better:
+        return None
+    if better == "real" and real is None:
         return None
 
     def badness(system: str) -> float:

@@ -21,6 +21,7 @@ from ritornello.evaluation.clips import Clip
 from ritornello.evaluation.intervals import Estimate
 from ritornello.evaluation.judgement import Judgement
 from ritornello.evaluation.originality import Originality
+from ritornello.evaluation.self_similarity import self_similarity
 from ritornello.interfaces import Audio
 
 EXCERPT_S = 10.0
@@ -150,10 +151,18 @@ def excerpts_of(clips: Sequence[Clip], count: int, seconds: float = EXCERPT_S) -
     return [_excerpt(clip, seconds) for clip in list(clips)[:count]]
 
 
+def place_of(clip: Clip) -> str:
+    """A clip's file, and where in it the clip begins unless that is at its start."""
+    minutes, seconds = divmod(round(clip.start_s), 60)
+    return (
+        f"{clip.path.name}, from {minutes}:{seconds:02}" if minutes or seconds else clip.path.name
+    )
+
+
 def _excerpt(clip: Clip, seconds: float = EXCERPT_S) -> Excerpt:
     audio = clip.read()
     samples = audio.samples[:2, : round(seconds * audio.sample_rate)]
-    return Excerpt(name=clip.name, audio=Audio(samples=samples, sample_rate=audio.sample_rate))
+    return Excerpt(name=place_of(clip), audio=Audio(samples=samples, sample_rate=audio.sample_rate))
 
 
 def long_piece(clip: Clip) -> LongPiece:
@@ -162,16 +171,14 @@ def long_piece(clip: Clip) -> LongPiece:
     Raises:
         AudioError: The clip cannot be read.
     """
-    from ritornello.evaluation import structure
-
     audio = clip.read()
     frames = max(2, int(audio.duration_s * CURVE_RATE_HZ))
     try:
-        similarity = structure.self_similarity(audio.samples, audio.sample_rate)
+        similarity = self_similarity(audio.samples, audio.sample_rate)
     except RitornelloError:  # too short or silent for it: the curves still say something
         similarity = None
     return LongPiece(
-        name=clip.name,
+        name=place_of(clip),
         seconds=audio.duration_s,
         loudness=_points(loudness_curve(audio, CURVE_RATE_HZ, frames)),
         density=_points(note_density(audio, CURVE_RATE_HZ, frames)),

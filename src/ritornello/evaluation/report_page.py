@@ -134,7 +134,7 @@ def _summary_cell(system: SystemPart, name: str, best: str | None) -> str:
     label = safe(reading(name).label)
     told = shown(figure.value) if figure else "-"
     mark = ' <span class="best">best</span>' if best == system.name else ""
-    return f'<td data-label="{label}">{told}{mark}</td>'
+    return f'<td data-label="{label}"><span>{told}{mark}</span></td>'
 
 
 def _figures(report: Report) -> str:

@@ -21,6 +21,7 @@ from ritornello.audio.loudness import from_db, integrated_loudness, true_peak
 from ritornello.audio.resample import resample
 from ritornello.evaluation.intervals import Estimate
 from ritornello.evaluation.pictures import draw_spectrogram, levels_db, new_figure
+from ritornello.evaluation.reading import shown
 from ritornello.interfaces import Audio
 
 if TYPE_CHECKING:
@@ -199,8 +200,17 @@ def histogram(
                 f'y="{76 - height:.1f}" height="{height:.1f}"/>'
             )
         if label:
-            bars.append(f'<text x="{left + step / 2:.2f}%" y="92">{_safe(label)}</text>')
+            bars.append(_label(label, left, step))
     return _drawing("histogram", title, "".join(bars), 96)
+
+
+def _label(label: str, left: float, step: float) -> str:
+    """A text below a bin, long ones at the ends of the drawing turned inwards."""
+    x, anchor = left + step / 2, "middle"
+    if len(label) > 2:
+        at_start = left < 50
+        x, anchor = (left, "start") if at_start else (left + step, "end")
+    return f'<text x="{x:.2f}%" y="92" text-anchor="{anchor}">{_safe(label)}</text>'
 
 
 def binned(
@@ -214,7 +224,7 @@ def binned(
     edges = np.linspace(low, high, bins + 1)
     shares = [np.histogram(side, edges)[0] / max(len(side), 1) for side in (made, real)]
     labels = [""] * bins
-    labels[0], labels[-1] = f"{low:.3g}", f"{high:.3g}"
+    labels[0], labels[-1] = shown(low), shown(high)
     return shares[0], shares[1], labels
 
 
@@ -230,7 +240,7 @@ def curve(points: Curve, title: str, unit: str) -> str:
         '<svg viewBox="0 0 100 64" preserveAspectRatio="none" height="64" width="100%">'
         f'<polyline vector-effect="non-scaling-stroke" points="{path}"/></svg>'
     )
-    said = f"{low:.3g} to {high:.3g} {unit}, 0 to {times[-1]:.0f} s"
+    said = f"{shown(low)} to {shown(high)} {unit}, 0 to {times[-1]:.0f} s"
     return _drawing("curve", f"{title}: {said}", line, 64)
 
 

@@ -1,0 +1,70 @@
+"""`report` end to end: one page, no half-written one, the same systems told apart."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ritornello.audio.io import write_audio
+from ritornello.cli.main import main
+from ritornello.cli.report import write_whole
+from ritornello.interfaces import Audio
+
+RATE = 16000
+FAST = ("--clips", 2, "--seconds", 0.5, "--takes", 1, "--metrics", "frechet,level")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three folders of noisy tones: `a/takes`, `b/takes` and `real`."""
+    draw = np.random.default_rng(0)
+    for name in ("a/takes", "b/takes", "real"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(4):
+            wave = 0.1 * draw.standard_normal((1, RATE)).astype(np.float32)
+            write_audio(tmp_path / name / f"{number}.wav", Audio(samples=wave, sample_rate=RATE))
+    return tmp_path
+
+
+def report(*words):
+    return main(["report", *map(str, words)])
+
+
+def test_two_folders_on_one_page(folders, capsys):
+    out = folders / "report.html"
+    targets = (folders / "a/takes", folders / "b/takes")
+    words = ("--reference", folders / "real", *FAST, "-o", out, "--title", "Mine <b>", "--json")
+    assert report(*targets, *words) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["systems"]) == ["takes", "takes (2)"]
+    assert result["bytes"] == out.stat().st_size
+    text = out.read_text(encoding="utf-8")
+    assert "<h1>Mine &lt;b&gt;</h1>" in text
+    assert text.count("<audio") == 3
+    assert "ritornello report" in text
+
+
+def test_a_failure_leaves_no_page(folders, capsys):
+    out = folders / "report.html"
+    empty = folders / "empty"
+    empty.mkdir()
+    assert (
+        report(folders / "a/takes", empty, "--reference", folders / "real", *FAST, "-o", out) == 1
+    )
+    assert "empty" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_page_needs_a_name_that_browsers_know(folders, capsys):
+    words = (folders / "real", "--reference", folders / "real", "-o", folders / "report.pdf")
+    assert report(*words) == 1
+    assert ".html" in capsys.readouterr().err
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "page.html"
+    write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError, match="surrogates"):
+        write_whole(path, "\ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
