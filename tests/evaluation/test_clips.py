@@ -51,7 +51,7 @@ def test_every_place_is_taken_once_and_none_overlap(folder):
 
 
 @given(seconds=st.floats(0.1, 3.0), seed=st.integers(0, 10), frames=st.integers(24_000, 90_000))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_places_of_a_recording_lie_apart_and_inside(seconds, seed, frames):
     source = clips._Source(id="x", path=Path("x.wav"), sample_rate=RATE, frames=frames)
     length = round(seconds * RATE)

@@ -67,7 +67,7 @@ def test_has_no_bias_at_any_size():
         draw = rng(count)
         values = [
             value_of(clips(draw, count, alike=0.5), clips(draw, count, alike=0.5))
-            for _ in range(60)
+            for _ in range(30)
         ]
         assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
 
