@@ -50,12 +50,34 @@ def test_log_mel_equals_the_formula_frame_by_frame():
         np.testing.assert_allclose(frame, np.log10(1 + 1e4 * filters @ power), atol=1e-4)
 
 
+def test_mel_bands_are_librosas():
+    filters = mel_filterbank(SAMPLE_RATE, N_FFT, MELS)
+    known = [  # band, bin, librosa.filters.mel(sr=16000, n_fft=512, n_mels=96) of librosa 0.11
+        (0, 1, 0.03199922293424606),
+        (10, 11, 0.030413499101996422),
+        (40, 42, 0.01487791445106268),
+        (70, 109, 0.0033346512354910374),
+        (95, 241, 0.00046491858665831387),
+    ]
+    for band, number, value in known:
+        assert float(filters[band, number]) == pytest.approx(value, rel=1e-5)
+    assert filters.count_nonzero(dim=1)[[0, 95]].tolist() == [1, 15]
+
+
+def test_frames_are_centred_and_the_ends_mirrored():
+    mono = noise(3.0, seed=4, rate=SAMPLE_RATE)
+    signal = mono_signal(mono, SAMPLE_RATE).numpy()
+    mirrored = np.pad(mono[0], N_FFT // 2, mode="reflect")
+    np.testing.assert_allclose(signal, mirrored, atol=1e-6)
+    assert len(log_mel(torch.from_numpy(signal))) == 1 + mono.shape[1] // HOP_SAMPLES
+
+
 def test_loud_music_does_not_overflow():
     embedding = load_musicnn().embed(30 * tone(440, 3.0), 22050)
     assert np.isfinite(embedding).all()
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (8000, 3), (48000, 6)])
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (48000, 6)])
 def test_any_rate_and_number_of_channels(rate, channels):
     wave = np.repeat(notes(3.1, seed=0, rate=rate), channels, axis=0)
     assert load_musicnn().embed(wave, rate).shape == (1, 200)
@@ -116,15 +138,3 @@ def test_tags_tell_plucked_notes_from_beats_of_noise():
     assert list(beats.values()) == sorted(beats.values(), reverse=True)
     assert next(iter(beats)) == "electronic"
     assert plucked["electronic"] < beats["electronic"] / 2
-
-
-@pytest.mark.slow
-def test_mel_is_librosas_with_mirrored_ends():
-    librosa = pytest.importorskip("librosa")
-    wave = notes(4.0, seed=6, rate=SAMPLE_RATE).astype(np.float32)
-    theirs = librosa.feature.melspectrogram(
-        y=wave[0], sr=SAMPLE_RATE, n_fft=N_FFT, hop_length=HOP_SAMPLES, n_mels=MELS,
-        pad_mode="reflect",
-    )  # fmt: skip
-    ours = log_mel(mono_signal(wave, SAMPLE_RATE)).numpy()
-    np.testing.assert_allclose(ours.T, np.log10(1 + 10000 * theirs), atol=1e-4)

@@ -126,6 +126,14 @@ def test_key_follows_network_and_side_car(network):
     assert load_embedding(network(model(swapped))).key != key
 
 
+def test_key_follows_weights_that_lie_beside_the_network(network, tmp_path):
+    path = network(model(MOMENTS))
+    (tmp_path / "net.onnx.data").write_bytes(b"weights")
+    key = load_embedding(path).key
+    (tmp_path / "net.onnx.data").write_bytes(b"Weights")
+    assert load_embedding(path).key != key
+
+
 # ---- refusals --------------------------------------------------------------------------------
 
 

@@ -23,10 +23,11 @@ averaged over steps. Exported from torch, for CLAP, VGGish and MERT alike:
         def forward(self, wave):               # (batch, time)
             return model(wave)                 # .last_hidden_state for MERT; VGGish and CLAP need
                                                # their mel spectrogram inside (as torch operations)
-    torch.onnx.export(Listener(), torch.zeros(1, 480000), "clap.onnx", dynamo=False,
-                      input_names=["wave"], dynamic_axes={"wave": {0: "batch"}})
+    example = (torch.zeros(1, 480000),)
+    torch.onnx.export(Listener().eval(), example, "clap.onnx", external_data=False)
 
-Running it needs onnxruntime (the extra `eval`).
+(The export needs the packages onnx and onnxscript.) Weights that lie beside the network, in
+`clap.onnx.data`, are found there. Running it needs onnxruntime (the extra `eval`).
 """
 
 import hashlib
@@ -105,9 +106,7 @@ class OnnxEmbedding:
         self.file, self.settings = file, settings
         self.name, self.sample_rate = settings.name, settings.sample_rate
         self.patch_s = settings.window_samples / settings.sample_rate
-        digest = hashlib.sha256(file.read_bytes())
-        digest.update(repr(settings).encode())
-        self.key = digest.hexdigest()
+        self.key = _key(file, settings)
         self._session = _session(file)
         self._input = self._session.get_inputs()[0]
         if len(self._session.get_inputs()) != 1 or len(self._input.shape) not in (2, 3):
@@ -189,6 +188,16 @@ def load_onnx_embedding(file: Path) -> OnnxEmbedding:
         return OnnxEmbedding(file, from_dict(OnnxSettings, read_json(side_car)))
     except ConfigError as error:
         raise ConfigError(f"{side_car}: {error}") from error
+
+
+def _key(file: Path, settings: OnnxSettings) -> str:
+    """A hash of the settings, the network, and the weights beside it if that is where they are."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for part in (file, file.with_name(file.name + ".data")):
+        if part.is_file():
+            with part.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _session(file: Path) -> Any:
