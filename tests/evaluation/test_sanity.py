@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ritornello.audio.io import read_audio, write_audio
@@ -56,6 +56,7 @@ def test_spearman_by_hand():
         sanity.spearman(np.array([1.0, np.nan]))
 
 
+@settings(max_examples=20)
 @given(values=st.lists(st.integers(-20, 20), min_size=2, max_size=8, unique=True))
 def test_spearman_equals_its_formula_without_ties(values):
     ranks = np.argsort(np.argsort(values))
@@ -266,6 +267,7 @@ def written(folder, makers):
     return sanity_material.write_set(folder, sounds)
 
 
+@pytest.mark.slow
 def test_noise_stands_further_than_music_and_nothing_is_heard_twice(tmp_path):
     embedding = Spectral()
     sets = {

@@ -1,7 +1,7 @@
 """The sanity table: what every metric said of every set, against what was expected of it.
 
 Conventions
-    figures    metric -> set -> Estimate; nulls under `METRIC_null`
+    figures    metric -> set -> Estimate; real against real, at half the size, under "null"
     damaged    metric -> degradation -> Estimates, mildest grade first
 
 `SanityTable.verdict` is the sum of it: all expected pairs apart, all claimed degradations rising.
@@ -73,11 +73,13 @@ class SanityTable:
         }
 
     def places(self, name: str = "generator") -> dict[str, tuple[int, int]]:
-        """Place of a set under every metric, 1 the nearest, and of how many."""
-        return {
-            metric: place_of(name, figures)
+        """Place of a set under every metric, 1 the nearest, and of how many; the null is no set."""
+        sets = {
+            metric: {each: figure for each, figure in figures.items() if each in SETS}
             for metric, figures in self.figures.items()
-            if name in figures
+        }
+        return {
+            metric: place_of(name, figures) for metric, figures in sets.items() if name in figures
         }
 
     def to_json(self) -> dict[str, Any]:
