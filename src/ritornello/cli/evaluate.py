@@ -246,7 +246,7 @@ def _with_structure(
 
     from ritornello.cli.material import material
     from ritornello.evaluation.clips import clips_of
-    from ritornello.evaluation.judgement import judge_long
+    from ritornello.evaluation.long_pieces import judge_long
 
     count, seconds, seed = setting.long_takes, setting.long_s, setting.seed
     found = material(
@@ -258,14 +258,15 @@ def _with_structure(
             setting.reference, seconds=seconds, count=count, seed=seed, split=setting.split
         )
         pieces = {"generated": made, "reference": real}
-        figures, rows = judge_long(pieces, np.random.default_rng(seed), progress)
+        figures, rows, told = judge_long(pieces, np.random.default_rng(seed), progress)
     except RitornelloError as error:
         if setting.metrics is not None:
             raise
         return judgement.with_more({}, [f"No structure: {error}"]), None
     warnings = [
+        *told,
         f"Structure and stability rest on {len(made)} pieces of {seconds:g} s against "
-        f"{len(real)} of the reference: a first look, no verdict."
+        f"{len(real)} of the reference: a first look, no verdict.",
     ]
     return judgement.with_more(figures, warnings, long_rows=rows), made
 

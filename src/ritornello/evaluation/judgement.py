@@ -30,9 +30,9 @@ import numpy as np
 
 from ritornello.errors import DataError, RitornelloError
 from ritornello.evaluation import diversity, fad, frechet, kid
-from ritornello.evaluation.clips import Clip, ClipSet
+from ritornello.evaluation.clips import ClipSet
 from ritornello.evaluation.embedding import Embedding, embed_clips
-from ritornello.evaluation.intervals import Estimate, mean_interval, summarise
+from ritornello.evaluation.intervals import Estimate, summarise
 from ritornello.evaluation.patches import Patches
 from ritornello.evaluation.sets import (
     Heard,
@@ -352,42 +352,3 @@ def judge(
         },
         rows=tuple(item.row for side in heard.values() for item in side),
     )
-
-
-# ---- long takes ------------------------------------------------------------------------------
-
-
-def judge_long(
-    pieces: Mapping[str, Sequence[Clip]],
-    draw: np.random.Generator,
-    progress: Progress | None = None,
-) -> tuple[Figures, list[Row]]:
-    """Structure and stability of long pieces, the reference's beside them.
-
-    Args:
-        pieces: "generated" and, where there are any, "reference": long excerpts.
-        draw: Source of the resampling.
-        progress: Called as progress(done, total, what is being done).
-
-    Returns:
-        Means over pieces of what all pieces have, and one row per piece.
-    """
-    from ritornello.evaluation import structure
-
-    rows: list[Row] = []
-    figures: Figures = {}
-    for what, clips in pieces.items():
-        found = []
-        for number, clip in enumerate(clips):
-            tell(progress, number, len(clips), f"structure of the {what} pieces")
-            audio = clip.read()
-            found.append(structure.evaluate(audio.samples, audio.sample_rate))
-            rows.append({"set": what, "clip": clip.name, "start_s": clip.start_s, **found[-1]})
-        suffix = "" if what == "generated" else "_real"
-        for name in found[0] if found else ():
-            if suffix and name.endswith("_null"):
-                continue  # one null stands beside a figure, that of the judged pieces
-            values = np.array([row.get(name, np.nan) for row in found], dtype=float)
-            if np.isfinite(values).all():
-                figures[name + suffix] = mean_interval(values, draw)
-    return figures, rows

@@ -128,6 +128,24 @@ READINGS: dict[str, Reading] = {
     "boundaries_per_minute": Reading(
         "Section boundaries a minute", "real", "How often the music turns to something else."
     ),
+    "tempo_drift_percent": Reading(
+        "Tempo drift, %", "real", "Change of tempo over a long piece; within the null: none."
+    ),
+    "tempo_agreement": Reading(
+        "Tempo held", "real", "Share of the windows of a long piece near its median tempo."
+    ),
+    "key_agreement": Reading(
+        "Key held", "real", "Share of the windows in the key of the whole; real music modulates."
+    ),
+    "key_entropy_bits": Reading("Spread of keys, bits", "real", "0: all windows in one key."),
+    "level_drift_db": Reading("Level drift, dB", "real", "Change of level over a long piece."),
+    "centroid_drift_octaves": Reading(
+        "Brightness drift, octaves", "real", "Change of brightness over a long piece."
+    ),
+    "flatness_drift_db": Reading(
+        "Flatness drift, dB", "real", "Up when a long piece decays into noise."
+    ),
+    "silent_windows": Reading("Silent windows", "real", "Share of 20 s windows without sound."),
     "letters": Reading("Kinds of sections", "real", "Different sections found in a long piece."),
 }
 
