@@ -17,6 +17,7 @@ from ritornello.evaluation.originality import (
     chances,
     judge,
     search_embedded,
+    thinned,
     wilson,
 )
 from ritornello.interfaces import Audio
@@ -169,6 +170,15 @@ def searches(similarities):
         )
         for n, value in enumerate(similarities)
     ]
+
+
+def test_what_is_repeated_is_thinned_evenly():
+    repeated = np.stack([np.arange(0, 100, 5), np.full(20, 40)], axis=1)
+    once = np.stack([np.arange(5), np.arange(5) * 4], axis=1)
+    kept = thinned(np.concatenate([once, repeated]).astype(np.int32))
+    assert kept[:5].tolist() == once.tolist()
+    assert len(kept) == 10
+    assert set(np.diff(kept[5:, 0])) == {20}
 
 
 def test_chances_are_those_of_the_distribution():
