@@ -10,10 +10,12 @@ from ritornello.musika.controls import (
     ControlScale,
     asked_conditions,
     check_request,
+    drawn_controls,
     drop_conditions,
     fit_scale,
     measure,
     measured_conditions,
+    typical_values,
 )
 
 BOTH = ("density", "loudness")
@@ -148,3 +150,22 @@ def test_a_model_trained_without_controls_says_so():
     check_request({}, ())
     with pytest.raises(CapabilityError, match="trained without controls"):
         check_request({"density": ((0.0, 0.5),)}, ())
+
+
+# ---- asking for nothing
+
+
+def test_typical_values_are_means_of_what_is_present():
+    conditions = torch.zeros(2, 4, 8)
+    conditions[0, 0], conditions[0, 1] = 0.25, 1
+    conditions[1, 2, :4], conditions[1, 3, :4] = 0.5, 1
+    assert typical_values(conditions) == ((0.25, None), (None, 0.5))
+
+
+def test_a_piece_is_like_one_of_the_typical_ones():
+    typical = ((0.25, None), (0.75, 0.5))
+    drawn = [drawn_controls(typical, BOTH, np.random.default_rng(seed)) for seed in range(20)]
+    choices = [{"density": ((0.0, 0.25),)}, {"density": ((0.0, 0.75),), "loudness": ((0.0, 0.5),)}]
+    assert all(one in choices for one in drawn)
+    assert all(choice in drawn for choice in choices)
+    assert drawn_controls((), BOTH, np.random.default_rng(0)) == {}

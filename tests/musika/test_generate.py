@@ -211,6 +211,18 @@ def test_controls_reach_the_chunk_they_are_meant_for(system, chunk_s):
     assert not torch.equal(held.latents(4), bent.latents(4))
 
 
+def test_a_piece_that_asks_for_nothing_is_typical(system):
+    typical = ((0.1, 0.9), (0.9, 0.1))
+    like = Musika(system.config, system.codec, system.generator, SCALES, typical)
+    asked = like.piece(Request(seed=3)).controls
+    assert asked in [{"density": ((0.0, a),), "loudness": ((0.0, b),)} for a, b in typical]
+    assert like.piece(Request(seed=3)).controls == asked
+    assert len({str(like.piece(Request(seed=seed)).controls) for seed in range(12)}) == 2
+    loud = {"loudness": ((0.0, 0.7),)}
+    assert like.piece(Request(controls=loud)).controls == loud
+    assert system.piece(Request(seed=3)).controls == {}
+
+
 def test_controls_are_checked(system):
     with pytest.raises(ConfigError, match="did you mean 'density'"):
         system.piece(Request(controls={"densty": ((0.0, 0.5),)}))
@@ -267,6 +279,16 @@ def test_a_folder_of_something_else_is_refused(system, tmp_path):
     write_config(tmp_path / "other", "jukebox", {})
     with pytest.raises(CheckpointError, match="holds no musika model"):
         Musika.load(tmp_path / "other")
+
+
+def test_typical_controls_survive_saving_and_must_fit(system, tmp_path):
+    typical = ((0.1, None), (0.9, 0.25))
+    Musika(system.config, system.codec, system.generator, SCALES, typical).save(tmp_path / "m")
+    assert Musika.load(tmp_path / "m").typical == typical
+    narrow = Musika(system.config, system.codec, system.generator, SCALES, ((0.5,),))
+    narrow.save(tmp_path / "n")
+    with pytest.raises(CheckpointError, match="do not have 2 values a row"):
+        Musika.load(tmp_path / "n")
 
 
 def test_scales_that_do_not_fit_the_controls_are_refused(system, tmp_path):

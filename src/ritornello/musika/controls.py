@@ -11,6 +11,10 @@ controls at random, each alone and all together, so that one model plays with an
       -> ControlScale: 0 at the training set's 5th percentile, 1 at its 95th
       -> conditions  [density * present, present, loudness * present, present, ...]
 
+A piece for which nothing is asked is not left free: its controls are drawn from how the training
+music is (`typical_values`, `drawn_controls`). That is the same distribution of pieces, made by the
+conditional half of the model, which is the better one.
+
 Axes: batch, controls, frames (latent steps); channels are 2 * controls.
 """
 
@@ -31,6 +35,8 @@ from ritornello.interfaces import Audio
 
 Points = tuple[tuple[float, float], ...]
 Curve = Float[np.ndarray, " frames"]
+Typical = tuple[tuple[float | None, ...], ...]
+"""Means of every control over stretches of the training music, one row each; None: not present."""
 
 PERCENTILES = 5.0, 95.0
 
@@ -118,6 +124,16 @@ def drop_conditions(
     return conditions * repeat(shown, "b controls -> b (controls two) 1", two=2).to(conditions)
 
 
+def typical_values(conditions: Float[Tensor, "batch channels frames"]) -> Typical:
+    """How each of these windows is, in one number per control."""
+    values, present = rearrange(conditions, "b (controls two) f -> two b controls f", two=2)
+    means = values.sum(-1) / present.sum(-1).clamp(min=1)
+    return tuple(
+        tuple(round(mean, 3) if shown else None for mean, shown in zip(row, seen, strict=True))
+        for row, seen in zip(means.tolist(), present.any(-1).tolist(), strict=True)
+    )
+
+
 def _with_presence(
     values: Float[Tensor, "batch controls frames"], present: Bool[Tensor, "batch controls frames"]
 ) -> Float[Tensor, "batch channels frames"]:
@@ -170,6 +186,20 @@ def asked_conditions(
             values[0, row] = torch.from_numpy(np.interp(times_s, seconds, heights))
             present[0, row] = True
     return _with_presence(values, present)
+
+
+def drawn_controls(
+    typical: Typical, controls: Sequence[str], draws: np.random.Generator
+) -> dict[str, Points]:
+    """Constants for a piece that asks for nothing; none where nothing typical is known."""
+    if not typical:
+        return {}
+    row = typical[int(draws.integers(len(typical)))]
+    return {
+        name: ((0.0, value),)
+        for name, value in zip(controls, row, strict=True)
+        if value is not None
+    }
 
 
 def _require_known(name: str, known: Iterable[str]) -> None:

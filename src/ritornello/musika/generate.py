@@ -45,12 +45,14 @@ from ritornello.musika.config import MusikaConfig
 from ritornello.musika.controls import (
     ControlScale,
     Points,
+    Typical,
     asked_conditions,
     check_request,
+    drawn_controls,
 )
-from ritornello.musika.coordinates import Route, chunk_coordinates, chunk_noise
+from ritornello.musika.coordinates import Route, chunk_coordinates, chunk_noise, keyed_draws
 from ritornello.musika.families import build_generator
-from ritornello.musika.form import PiecePlan, plan_piece
+from ritornello.musika.form import PiecePlan, Place, plan_piece
 from ritornello.musika.model import CoordinateGenerator
 from ritornello.shapes import Latents
 
@@ -225,6 +227,7 @@ def save_generator(
     generator: CoordinateGenerator,
     scales: Mapping[str, ControlScale],
     stereo_spread: float = 0.0,
+    typical: Typical = (),
 ) -> None:
     """Write component `generator` in half precision, with what belongs to the music it learnt.
 
@@ -233,10 +236,12 @@ def save_generator(
         generator: The generator.
         scales: What 0 and 1 of its controls mean.
         stereo_spread: How the channels of that music differ in phase (`stereo.py`).
+        typical: How that music is, in its controls.
     """
     settings = {
         "control_scales": {name: to_dict(scale) for name, scale in scales.items()},
         "stereo_spread": stereo_spread,
+        "typical_controls": typical,
     }
     save_component(folder, "generator", generator, settings, half=True)
 
@@ -250,6 +255,17 @@ def load_scales(settings: Mapping[str, Any], controls: Sequence[str]) -> dict[st
             f"{sorted(controls)}"
         )
     return {name: from_dict(ControlScale, saved[name]) for name in controls}
+
+
+def load_typical(settings: Mapping[str, Any], controls: Sequence[str]) -> Typical:
+    """The typical controls in the settings of component `generator`; () in models without."""
+    rows = tuple(tuple(row) for row in settings.get("typical_controls", ()))
+    if any(len(row) != len(controls) for row in rows):
+        raise CheckpointError(
+            f"typical_controls of the generator do not have {len(controls)} values a row, one for "
+            f"each of {', '.join(controls)}"
+        )
+    return rows
 
 
 class Musika(System):
@@ -266,11 +282,13 @@ class Musika(System):
         codec: MusikaCodec,
         generator: CoordinateGenerator,
         control_scales: Mapping[str, ControlScale],
+        typical: Typical = (),
     ) -> None:
         self.config = config
         self.codec = codec
         self.generator = generator
         self.control_scales = dict(control_scales)
+        self.typical = typical
         self.sample_rate = config.sample_rate
         self.channels = config.channels
 
@@ -287,14 +305,16 @@ class Musika(System):
         load_into(generator, tensors)
         scales = load_scales(settings, config.gan.controls)
         codec = MusikaCodec.load(folder, config, settings.get("stereo_spread", 0.0))
-        return cls(config, codec, generator.eval().requires_grad_(False), scales)
+        typical = load_typical(settings, config.gan.controls)
+        return cls(config, codec, generator.eval().requires_grad_(False), scales, typical)
 
     def save(self, folder: Path) -> None:
         """Write the model, weights in half precision."""
         with whole_folder(folder) as place:
             write_config(place, self.name, to_dict(self.config))
             self.codec.save(place)
-            save_generator(place, self.generator, self.control_scales, self.codec.stereo_spread)
+            spread, scales = self.codec.stereo_spread, self.control_scales
+            save_generator(place, self.generator, scales, spread, self.typical)
             write_checksums(place)
 
     def piece(self, request: Request, options: Options | None = None) -> Piece:
@@ -328,9 +348,14 @@ class Musika(System):
             codec=self.codec,
             config=self.config,
             route=route,
-            controls=request.controls,
+            controls=request.controls or self._drawn_controls(request.seed),
             time=None if length_s is None else max(1, round(length_s * self.sample_rate)),
         )
+
+    def _drawn_controls(self, seed: int) -> dict[str, Points]:
+        """What a piece that asks for nothing is like, constant over all of it."""
+        draws = keyed_draws(seed, "controls", Place("", 0))
+        return drawn_controls(self.typical, self.config.gan.controls, draws)
 
     def plan(self, request: Request) -> PiecePlan:
         """The request's form on this model's grid; its `timetable` tells the lengths as rounded."""

@@ -29,9 +29,11 @@ from ritornello.musika.codec import MusikaCodec, encoder_hash
 from ritornello.musika.config import MusikaConfig
 from ritornello.musika.controls import (
     ControlScale,
+    Typical,
     drop_conditions,
     fit_scale,
     measured_conditions,
+    typical_values,
 )
 from ritornello.musika.coordinates import training_coordinates
 from ritornello.musika.families import build_critic, build_generator
@@ -61,6 +63,8 @@ from ritornello.training.state import TrainState
 
 HEARD_S = 12.0
 EVALUATED = 512
+TYPICAL_WINDOWS = 256
+"""Windows of the training music that controls are drawn from when nothing is asked."""
 SPREAD_CROPS, SPREAD_BLOCKS = 64, 200
 """Crops, and their length in spectra, that the phase between the channels is measured on."""
 CRITIC_LEAD_STEPS = 200
@@ -118,6 +122,7 @@ class GanStage(Stage):
         self.blocks, self.model, self.cache, self.start = blocks, model, cache, start
         self.share, self.steps = self.stage.share, 2_000_000
         self.scales: dict[str, ControlScale] = {}
+        self.typical: Typical = ()
         self.windows: LatentWindows | None = None
         self.codec = MusikaCodec.untrained(config)
 
@@ -139,6 +144,9 @@ class GanStage(Stage):
             self.scales = load_scales(settings, self.gan.controls)
         elif curves is not None:
             self.scales = fitted_scales(self.gan.controls, curves.all_of("train").T)
+        if curves is not None:
+            draw = torch.Generator().manual_seed(0)
+            self.typical = typical_values(self._windows(draw, TYPICAL_WINDOWS, "train")[1])
 
     def _stereo_spread(self) -> float:
         """How the channels of the training music differ in phase (`stereo.py`)."""
@@ -332,11 +340,12 @@ class GanStage(Stage):
         return sounds | {"held-out": Audio(samples=real, sample_rate=self.config.sample_rate)}
 
     def _system(self, state: TrainState) -> Musika:
-        return Musika(self.config, self.codec, _played(state), self.scales)
+        return Musika(self.config, self.codec, _played(state), self.scales, self.typical)
 
     def export(self, state: TrainState, folder: Path) -> None:
         """Write component `generator`."""
-        save_generator(folder, _played(state), self.scales, self.codec.stereo_spread)
+        spread = self.codec.stereo_spread
+        save_generator(folder, _played(state), self.scales, spread, self.typical)
 
 
 def _played(state: TrainState) -> CoordinateGenerator:
