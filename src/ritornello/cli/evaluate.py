@@ -213,7 +213,9 @@ def judge_target(target: str, setting: Setting, folder: Path, progress: Progress
         name=found.name,
     )
     settings = {**asdict(setting), "reference": str(setting.reference), "cache": None}
-    judgement = judgement.with_more({}, setting=settings, speed=found.speed)
+    judgement = judgement.with_more(
+        {}, setting=settings, speed=found.speed, weights=found.weights_sha256
+    )
     long = None
     if setting.long_takes and (asked is None or "structure" in asked):
         judgement, long = _with_structure(judgement, target, setting, folder, progress)

@@ -146,6 +146,19 @@ READINGS: dict[str, Reading] = {
         "Flatness drift, dB", "real", "Up when a long piece decays into noise."
     ),
     "silent_windows": Reading("Silent windows", "real", "Share of 20 s windows without sound."),
+    "similarity": Reading(
+        "Nearness to the training music",
+        "",
+        "Mean similarity, 0 to 1, of each clip's nearest training excerpt, held-out music beside.",
+    ),
+    "windows_nearer": Reading(
+        "Windows nearer than held-out music",
+        "lower",
+        "Share of the clips' windows nearer to training than 99 % of held-out ones; 0.01 is usual.",
+    ),
+    "copied": Reading(
+        "Copied", "lower", "Share of the clips that are copies of training music; 0 is honest."
+    ),
     "letters": Reading("Kinds of sections", "real", "Different sections found in a long piece."),
 }
 

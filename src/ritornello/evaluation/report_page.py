@@ -360,6 +360,7 @@ def _making(report: Report) -> str:
         values = {
             **_flat("setting", judgement.notes.get("setting", {})),
             **_flat("", judgement.material),
+            **_flat("", {"weights sha256": judgement.notes.get("weights")}),
         }
         rows = "".join(
             f'<tr><th scope="row">{safe(key)}</th><td>{safe(value)}</td></tr>'
