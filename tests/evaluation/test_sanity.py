@@ -10,7 +10,14 @@ from ritornello.audio.loudness import integrated_loudness
 from ritornello.data.recipes.midi import Performance
 from ritornello.data.recipes.render import DEFAULT_SOUND_FONTS, SOUND_FONT_FOLDER, find_sound_font
 from ritornello.errors import AudioError, ConfigError, DataError
-from ritornello.evaluation import excerpts, sanity, sanity_material, sanity_measures, sanity_table
+from ritornello.evaluation import (
+    excerpts,
+    fad,
+    sanity,
+    sanity_material,
+    sanity_measures,
+    sanity_table,
+)
 from ritornello.evaluation.clips import clips_of
 from ritornello.evaluation.intervals import Estimate
 from ritornello.interfaces import Audio
@@ -87,7 +94,11 @@ def table():
     }
     damaged = {"fad": {kind: [figure(2), figure(3)] for kind in sanity.GRADES}}
     return sanity_table.SanityTable(
-        figures=figures, damaged=damaged, missing={"organ": "no MIDI"}, warnings=("few clips",)
+        figures=figures,
+        damaged=damaged,
+        gaps={"noise 10": {"fad": figure(3)}},
+        missing={"organ": "no MIDI"},
+        warnings=("few clips",),
     )
 
 
@@ -98,6 +109,7 @@ def test_the_page_holds_every_figure_and_verdict(tmp_path):
         "| piano < reconstruction | apart |",
         "| low_pass (6000, 3000, 1500, 750 Hz) | rises (1.00) |",
         "| shuffle (2, 1, 0.5, 0.25 s) | rises (1.00), unclaimed |",
+        "| noise 10 | 3 [2.9, 3.1] |",
         "The generator's place, 1 the nearest: fad 3 of 4.",
         "Left out: organ: no MIDI",
         "Mind: few clips",
@@ -293,6 +305,34 @@ def test_noise_stands_further_than_music_and_nothing_is_heard_twice(tmp_path):
         assert f"{metric}_null" in figures["piano"]
     assert "mirdd_open_js" not in figures["piano"]
     assert sanity_measures.warnings(heard["piano"], heard["reference"])
+
+
+def heard_of(values, recordings):
+    return [
+        sanity_measures.Heard(
+            patches={"e": patches}, pieces=np.zeros((1, 1)), described=None, recording=recording
+        )
+        for patches, recording in zip(values, recordings, strict=True)
+    ]
+
+
+def test_the_gap_of_the_same_clips_is_sharper_than_the_figures_are():
+    draw = np.random.default_rng(0)
+    names = [str(n) for n in range(12)]
+    pieces = 3 * draw.standard_normal((12, 1, 4)) + draw.standard_normal((12, 6, 4))
+    others = 3 * draw.standard_normal((24, 1, 4)) + draw.standard_normal((24, 6, 4))
+    clean, real = heard_of(pieces, names), heard_of(others, [f"r{n}" for n in range(24)])
+    worse = heard_of(2.0 * pieces, names)
+    nothing = sanity_measures.gap(clean, clean, real, "e")
+    assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
+    gap = sanity_measures.gap(worse, clean, real, "e")
+    figures = [
+        fad.evaluate([h.patches["e"] for h in s], list(others), draw) for s in (clean, worse)
+    ]
+    one, other = (each["fad_all"] for each in figures)
+    assert gap.value == pytest.approx(other.value - one.value, rel=1e-9)
+    assert gap.low > 0
+    assert gap.high - gap.low < (one.high - one.low) + (other.high - other.low)
 
 
 @pytest.mark.parametrize("kind", sanity.GRADES)

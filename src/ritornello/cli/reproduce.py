@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def _metrics_sanity(argv: list[str]) -> int:
     from ritornello.evaluation import sanity_run, sanity_table
 
     folder = options.out
-    voices, model = _voices(options.model)
+    voices, weights = _voices(options.model)
     plan = sanity_run.Plan(
         folder=folder,
         reference=options.reference,
@@ -106,9 +107,11 @@ def _metrics_sanity(argv: list[str]) -> int:
         notes=not options.without_notes,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    _same_settings(folder / SETTINGS_FILE, {**plan.settings(), "model": model})
+    _same_settings(folder / SETTINGS_FILE, {**plan.settings(), "weights_sha256": weights})
     with progress_bar("sanity") as progress:
         table = sanity_run.run(plan, voices, progress)
+    told = {**table.settings, "model": options.model, "weights_sha256": weights}
+    table = replace(table, settings=told)
     result = table.to_json()
     write_json(folder / RESULT_FILE, result)
     page = sanity_table.markdown(table)

@@ -12,9 +12,9 @@ Metrics
     frechet_excerpts         on the hand-made features of `excerpts`
     mirdd_open_js            mean Jensen-Shannon divergence of musical descriptors
 
-Each metric has its null under `_null`: the reference's halves against each other. Sets of figures
-with the same reference can be compared with each other; the nulls are at half the reference's size,
-which is the size of a set.
+Each metric has its null under `_null`: the reference's halves against each other, at about the size
+of a set. Figures against the same reference can be compared with each other; sets that hold the
+same clips more sharply, by `gap`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,9 @@ from ritornello.evaluation import descriptors, excerpts, fad, frechet, kid
 from ritornello.evaluation.degradations import degraded
 from ritornello.evaluation.descriptors import Descriptors
 from ritornello.evaluation.embedding import Embedding
+from ritornello.evaluation.frechet import set_distance
 from ritornello.evaluation.intervals import Estimate
+from ritornello.evaluation.patches import pooled
 from ritornello.evaluation.sanity import GRADES, SEED
 from ritornello.evaluation.sanity_material import Sample, levelled
 from ritornello.interfaces import Audio
@@ -227,6 +229,41 @@ def _patches(
     made: Sequence[Heard], reference: Sequence[Heard], name: str
 ) -> tuple[list[Patches], list[Patches]]:
     return [each.patches[name] for each in made], [each.patches[name] for each in reference]
+
+
+def gap(
+    made: Sequence[Heard], clean: Sequence[Heard], reference: Sequence[Heard], name: str
+) -> Estimate:
+    """By how much FAD is larger for `made` than for `clean`, which hold the same clips.
+
+    Both differ from the reference by their pieces, which says nothing of what was done to them. So
+    the same halves of pieces and reference are drawn for both, as `fad` draws them, and the spread
+    of the differences is put around the difference of all clips: which pieces were drawn cancels
+    out. An interval above 0 says that the metric hears what was done.
+
+    Args:
+        made: The clips after something was done to them.
+        clean: The same clips before, in the same order.
+        reference: The reference's clips.
+        name: Embedding.
+    """
+    draw = np.random.default_rng(SEED)
+    (one, real), (other, _) = (
+        [
+            pooled([each.patches[name] for each in part], [each.recording for each in part])
+            for part in (set_, reference)
+        ]
+        for set_ in (made, clean)
+    )
+    gaps = []
+    for _ in range(fad.HALVES):
+        chosen, seen = (draw.permutation(x.items)[: x.items // 2] for x in (one, real))
+        part = real.of_items(seen)
+        gaps.append(
+            set_distance(one.of_items(chosen), part) - set_distance(other.of_items(chosen), part)
+        )
+    value = fad.distance(one, real) - fad.distance(other, real)
+    return fad.around(value, float(np.std(gaps, ddof=1)), one.items)
 
 
 def warnings(made: Sequence[Heard], reference: Sequence[Heard]) -> list[str]:

@@ -5,7 +5,7 @@ where no held-out piano was given, the piano recipe's renders of music21's keybo
 so that anyone can repeat the table.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from ritornello.interfaces import Audio
 
 CANDIDATES = 6
 """Clips looked at for each clip of a set: three are needed, and the halves are of unequal works."""
+
+SAME_CLIPS = ("reconstruction",)
+"""Sets, beside the instruments, that hold the piano's own clips."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -105,10 +108,13 @@ def run(plan: Plan, voices: Voices, progress: Progress | None = None) -> SanityT
         for metric, figure in measures.figures_of(heard[name], heard["reference"]).items():
             base = metric.removesuffix("_null")
             figures.setdefault(base, {})[name if base == metric else "null"] = figure
+    alike = [name for name in (*SAME_CLIPS, *INSTRUMENTS) if name in sets]
+    gaps = {name: _gaps(heard[name], heard) for name in alike}
     damaged: dict[str, dict[str, list[Any]]] = {}
     for kind, amounts in GRADES.items():
         for amount in amounts:
             spoilt = _heard(plan, voices, "piano", sets["piano"], progress, (kind, amount))
+            gaps[f"{kind} {amount:g}"] = _gaps(spoilt, heard)
             for metric, figure in measures.figures_of(spoilt, heard["reference"]).items():
                 if not metric.endswith("_null"):
                     damaged.setdefault(metric, {}).setdefault(kind, []).append(figure)
@@ -116,10 +122,22 @@ def run(plan: Plan, voices: Voices, progress: Progress | None = None) -> SanityT
     return SanityTable(
         figures=figures,
         damaged=damaged,
+        gaps=gaps,
         missing=missing,
         settings=plan.settings(),
         warnings=tuple(warnings),
     )
+
+
+def _gaps(
+    made: Sequence[measures.Heard], heard: Mapping[str, Sequence[measures.Heard]]
+) -> dict[str, Any]:
+    """How much further than the undamaged piano the same clips stand, by each embedding's FAD."""
+    names = zip(("fad", "fad_codec"), made[0].patches, strict=False)
+    return {
+        metric: measures.gap(made, heard["piano"], heard["reference"], name)
+        for metric, name in names
+    }
 
 
 def _heard(

@@ -41,6 +41,7 @@ class SanityTable:
     Attributes:
         figures: Metric -> set -> figure.
         damaged: Metric -> degradation -> figures, mildest first.
+        gaps: Set or damage -> metric -> how much further than the same clips undamaged.
         missing: Set -> why it could not be made.
         settings: Clips, seconds, seed, model, reference: what decides the figures.
         warnings: What the figures are worth.
@@ -48,6 +49,7 @@ class SanityTable:
 
     figures: Mapping[str, BySet]
     damaged: Mapping[str, ByKind]
+    gaps: Mapping[str, BySet] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -101,6 +103,10 @@ class SanityTable:
                 metric: {kind: asdict(verdict) for kind, verdict in kinds.items()}
                 for metric, kinds in self.grades().items()
             },
+            "gaps": {
+                name: {metric: figure.to_dict() for metric, figure in figures.items()}
+                for name, figures in self.gaps.items()
+            },
             "generator_place": {metric: list(place) for metric, place in self.places().items()},
             "missing": dict(self.missing),
             "warnings": list(self.warnings),
@@ -138,6 +144,14 @@ def markdown(table: SanityTable) -> str:
             steps = ", ".join(f"{amount:g}" for amount in amounts)
             cells = [_grade_cell(grades.get(metric, {}).get(kind)) for metric in metrics]
             lines.append(_row([f"{kind} ({steps} {UNITS[kind]})", *cells]))
+    if table.gaps:
+        lines += ["", "## How much further than the same clips undamaged", ""]
+        columns = list(dict.fromkeys(metric for row in table.gaps.values() for metric in row))
+        lines += _header(["", *columns])
+        lines += [
+            _row([name, *(str(row.get(metric, "")) for metric in columns)])
+            for name, row in table.gaps.items()
+        ]
     if table.places():
         placed = (
             f"{metric} {place} of {count}" for metric, (place, count) in table.places().items()
