@@ -172,13 +172,15 @@ def searches(similarities):
     ]
 
 
-def test_what_is_repeated_is_thinned_evenly():
-    repeated = np.stack([np.arange(0, 100, 5), np.full(20, 40)], axis=1)
-    once = np.stack([np.arange(5), np.arange(5) * 4], axis=1)
-    kept = thinned(np.concatenate([once, repeated]).astype(np.int32))
-    assert kept[:5].tolist() == once.tolist()
-    assert len(kept) == 10
-    assert set(np.diff(kept[5:, 0])) == {20}
+def test_repeated_notes_and_long_chords_are_thinned_evenly():
+    melody = np.stack([np.arange(5) * 4, np.arange(5)], axis=1)
+    repeated = np.stack([np.arange(21, 121, 5), np.full(20, 40)], axis=1)
+    chord = np.stack([np.full(16, 130), np.arange(50, 114, 4)], axis=1)
+    kept = thinned(np.concatenate([melody, repeated, chord]).astype(np.int32))
+    assert kept[:5].tolist() == melody.tolist()
+    assert set(np.diff(kept[kept[:, 1] == 40, 0])) == {20}
+    assert set(np.diff(kept[kept[:, 0] == 130, 1])) == {16}
+    assert len(kept) == 5 + 5 + 4
 
 
 def test_chances_are_those_of_the_distribution():

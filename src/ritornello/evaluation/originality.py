@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 WINDOW_S = 10.0
 SHORTEST_WINDOW_S = 5.0
-FEWEST_ONSETS = 16
-MOST_PER_ROW = 5
+FEWEST_ONSETS = 24
+MOST_PER_FRAME, MOST_PER_ROW = 4, 5
 FEWEST_HELD_OUT = 8
 ENOUGH_HELD_OUT = 60
 FALSE_ALARM = 0.05
@@ -207,18 +207,19 @@ def search(clip: Clip, index: Index, recordings: Sequence[Path]) -> Search | Non
 
 
 def thinned(onsets: Int[np.ndarray, "_onsets 2"]) -> Int[np.ndarray, "_kept 2"]:
-    """At most MOST_PER_ROW onsets of each row, evenly chosen.
+    """At most MOST_PER_FRAME onsets of each frame and MOST_PER_ROW of each row, evenly chosen.
 
-    A chord repeated in even quavers coincides with any other: what is repeated tells little, and
-    without this held-out pieces of that kind look like copies.
+    A final chord coincides with any like it, and chords in even quavers with any others: without
+    this, held-out pieces that end or move so look like copies.
     """
-    kept = np.ones(len(onsets), bool)
-    for row in np.unique(onsets[:, 1]):
-        own = np.flatnonzero(onsets[:, 1] == row)
-        if len(own) > MOST_PER_ROW:
-            steps = np.arange(len(own) + 1) * MOST_PER_ROW // len(own)
-            kept[own] = np.diff(steps) > 0
-    return onsets[kept]
+    for column, most in ((0, MOST_PER_FRAME), (1, MOST_PER_ROW)):
+        kept = np.ones(len(onsets), bool)
+        for value in np.unique(onsets[:, column]):
+            own = np.flatnonzero(onsets[:, column] == value)
+            if len(own) > most:
+                kept[own] = np.diff(np.arange(len(own) + 1) * most // len(own)) > 0
+        onsets = onsets[kept]
+    return onsets
 
 
 def _window_starts(frames: int, window: int) -> list[int]:
