@@ -61,6 +61,7 @@ def test_a_folder_against_a_folder_as_json(folders, evaluate, tmp_path):
     assert judgement.notes["speed"] is None
 
 
+@pytest.mark.slow
 def test_the_same_call_says_the_same(folders, evaluate):
     call = (folders / "takes", "--reference", folders / "real", *SMALL, "--json")
     assert evaluate(*call) == evaluate(*call)

@@ -30,6 +30,7 @@ def report(*words):
     return main(["report", *map(str, words)])
 
 
+@pytest.mark.slow
 def test_two_folders_on_one_page(folders, capsys):
     out = folders / "report.html"
     targets = (folders / "a/takes", folders / "b/takes")
@@ -44,6 +45,7 @@ def test_two_folders_on_one_page(folders, capsys):
     assert "ritornello report" in text
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_no_page(folders, capsys):
     out = folders / "report.html"
     empty = folders / "empty"
