@@ -16,11 +16,18 @@ from ritornello.cli.console import VerbParser, emit, table
 
 EXTRAS = {
     "data": {"mido": "mido", "fluidsynth": "pyfluidsynth", "music21": "music21"},
+    "eval": {"onnxruntime": "onnxruntime", "mir_eval": "mir_eval", "scipy": "scipy"},
+    "serve": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
     "live": {"sounddevice": "sounddevice"},
 }
 """Extra -> import name -> distribution name; what each enables stands in `ENABLES`."""
 
-ENABLES = {"data": "ritornello data make", "live": "ritornello stream to the speakers"}
+ENABLES = {
+    "data": "ritornello data make",
+    "eval": "notes and beats in evaluate and report",
+    "serve": "ritornello listen serve",
+    "live": "ritornello stream to the speakers",
+}
 SOUNDFONT_FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/soundfonts"))
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
@@ -131,6 +138,11 @@ def programs() -> list[dict[str, Any]]:
             ", ".join(map(str, fonts)) or None,
             "data make",
             "musescore-general-soundfont-lossless",
+        ),
+        "chromium": (
+            shutil.which("chromium") or shutil.which("chromium-browser"),
+            "tests of the browser pages",
+            "chromium",
         ),
         "libportaudio": (
             ctypes.util.find_library("portaudio"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ritornello.evaluation.sanity_run import Voices
 
 HELP = """\
-usage: ritornello reproduce TABLE -o FOLDER [--flags]
+usage: ritornello reproduce TABLE -o FOLDER [--json] [--flags]
 
   metrics-sanity   do the metrics see what they should? sets of known order, graded damage
 

@@ -4,14 +4,31 @@ One file per question. Each opens with its conventions and metrics, refuses what
 (`validate`), has pure functions on arrays, and `evaluate`, which gives all its figures by name. No
 file here knows any system: benchmarks and the command line bring the audio.
 
-    reconstruction   a codec's output against its input
-    stereo           width of a recording
-    seams            joints of a piece made in chunks
-    diversity        variety of takes against that of real music
-    frechet          distance of a generated set from a real one, without embedding
-    controls         adherence to curves and constants
-    speed            time, memory, machine
-    pictures         spectrograms side by side
+Material
+    clips, sets      which places of which recordings are judged; can two sets be compared?
+    embedding        what turns clips into points: musicnn, a codec, a user's ONNX file
+    patches          embedded clips as one set
+    spectra, onsets, excerpts, notes, harmony, rhythm   what the metrics measure with
+    degradations     audio spoilt by known amounts
+
+Is it near real music?
+    fad, kid         distance of a generated set from a real one, embedded
+    frechet          the same without embedding
+    descriptors      MIRDD-open: notes, keys, chords and rhythm of two sets
+
+How good is it?
+    reconstruction, codec_judgement, codebook   a codec's output against its input
+    likelihood, predictability                  how surprised a model is
+    structure, stability, long_pieces           what returns, and what drifts
+    adherence, controls                         whether it listens, whether it obeys
+    diversity, stereo, seams                    variety, width, joints
+    originality, fingerprint                    nearness to the music it learnt from
+    ratings                                     what listeners said
+    speed                                       time, memory, machine
+
+Saying so
     intervals        bootstrap intervals, which every figure over clips carries
-    spectra, onsets, excerpts   what the metrics measure with
+    judgement        all metrics on two sets
+    reading, report, report_page, report_pictures, pictures   tables, pages and pictures
+    sanity           whether the metrics see what they should
 """

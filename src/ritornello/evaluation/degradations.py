@@ -20,11 +20,12 @@ same `draw` spoils by more in the same way (the same noise, louder). Levels are 
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from ritornello.errors import AudioError, ConfigError
+from ritornello.errors import AudioError, ConfigError, MissingDependencyError
 from ritornello.evaluation.spectra import validate
 
 LOW_PASS_ORDER = 8
@@ -78,6 +79,7 @@ def low_pass(wave: Wave, sample_rate: int, edge_hz: float) -> Wave:
     Raises:
         ConfigError: `edge_hz` is not above 0.
     """
+    _require_scipy()
     from scipy.signal import butter, sosfiltfilt
 
     validate(wave)
@@ -98,6 +100,7 @@ def wobble(wave: Wave, sample_rate: int, depth_cents: float) -> Wave:
     Raises:
         ConfigError: `depth_cents` below 0 or not finite.
     """
+    _require_scipy()
     from scipy.interpolate import CubicSpline
 
     validate(wave)
@@ -185,6 +188,7 @@ def reverb(wave: Wave, sample_rate: int, decay_s: float, draw: np.random.Generat
     Raises:
         ConfigError: `decay_s` below 0 or not finite.
     """
+    _require_scipy()
     from scipy.signal import fftconvolve
 
     validate(wave)
@@ -228,3 +232,14 @@ def degraded(
     if name in FIXED:
         return FIXED[name](wave, sample_rate, amount)
     raise ConfigError(f"no degradation {name!r}; expected {', '.join([*SEEDED, *FIXED])}")
+
+
+def _require_scipy() -> None:
+    """Say what is missing before an import fails.
+
+    Raises:
+        MissingDependencyError: scipy is not installed.
+    """
+    if find_spec("scipy") is None:
+        hint = 'pip install "ritornello[eval]"'
+        raise MissingDependencyError("damaging audio by known amounts", "scipy", hint)
