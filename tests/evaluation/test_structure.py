@@ -91,9 +91,17 @@ def test_repetition_of_an_ideal_matrix_is_the_share_that_returns():
     assert structure.period_s(blocks([24, 16, 24], "ABC")) == 0
 
 
-def test_shuffled_time_has_no_repetition():
-    matrix = blocks([24, 16, 24], "ABA")
-    assert structure.repetition_null(matrix, np.random.default_rng(0)) < 0.1
+def test_null_sees_what_returns_backwards_and_nothing_else():
+    assert structure.repetition_null(blocks([24, 16, 24], "ABA")) == 0
+    order = [*range(40), *range(23, -1, -1)]
+    palindrome = blocks([40], "A")[np.ix_(order, order)]
+    assert structure.repetition_null(palindrome) >= 48 / 64
+    assert structure.repetition(palindrome) == 0
+
+
+def test_sound_that_merely_stays_is_no_repetition():
+    steady = np.ones((64, 64))
+    assert structure.repetition(steady) == structure.repetition_null(steady) == 0
 
 
 def test_repetitions_nearer_than_eight_seconds_do_not_count():

@@ -6,9 +6,10 @@ Conventions
     sections    list of (start_s, end_s, letter), in order, without overlap
 
 Metrics, for any piece
-    repetition            share of the time whose surrounding 8 s return 8 s later or more
-    repetition_null       the same after the piece was cut into 2 s blocks and shuffled
-    period_s              the distance in time at which most of it returns; 0 if nothing does
+    repetition            share of the time in 8 s of music that return, 8 s away or more
+    repetition_null       the same of 8 s that return backwards, which only chance brings about
+    period_s              the distance at which most of it is alike; 0 if nothing is. Says nothing
+                          where the repetition does not exceed its null
     boundaries_per_minute how often a section ends: the sound or what returns changes
     letters               number of different sections found
 
@@ -20,11 +21,10 @@ Metrics, where a form was asked for ("does the chorus return?")
     return_lag_error_s    how far from the asked moment the return fits best, up to 3 s; best 0
     letters_f             pairwise F-measure of the letters found against those asked; best 1
 
-Moments are compared with the mean of their own piece, so that nothing in an even drone returns; in
-an endlessly repeated bar everything does, shuffled or not: what counts is how far the repetition
-lies above its null. Returns at another tempo are not seen, returns in another key only by
-`self_similarity_any_key`. The return of one section in one short piece is one observation: average
-over several pieces before saying much.
+Moments are compared with the mean of their own piece, so that nothing in an even drone returns; a
+texture that stays is as much like itself backwards, and so no repetition. Returns at another tempo
+are not seen, returns in another key only by `self_similarity_any_key`. The return of one section in
+one short piece is one observation: average over several pieces before saying much.
 """
 
 from collections.abc import Sequence
@@ -50,8 +50,7 @@ FINE_CELL_S = 0.1
 RETURN_S = 8.0
 """Both the least distance of a repetition and the length that has to return to count as one."""
 RETURN_LEVEL = 0.5
-BLOCK_S = 2.0
-SHUFFLES = 5
+CLEARLY = 0.1
 NOVELTY_REACH_S = 8.0
 LEAST_NOVELTY = 0.15
 LEAST_CHANGE = 0.35
@@ -186,22 +185,55 @@ def boundaries(matrix: Matrix, cell_s: float = CELL_S) -> Int[np.ndarray, " boun
     return np.array(sorted([*edges.tolist(), *sounds]), dtype=int)
 
 
+def best_returns(matrix: Matrix, cell_s: float = CELL_S) -> Float[np.ndarray, " starts"]:
+    """For the 8 s from each cell, the similarity of the 8 s elsewhere that are most like them."""
+    width = round(RETURN_S / cell_s)
+    enhanced = stripes(matrix, cell_s)
+    best = enhanced.max(axis=0)
+    for lag in range(width, len(matrix)):
+        best[lag:] = np.maximum(best[lag:], enhanced[lag, : len(matrix) - lag])
+    return best[: len(matrix) - width + 1]
+
+
+def best_reversals(matrix: Matrix, cell_s: float = CELL_S) -> Float[np.ndarray, " starts"]:
+    """For the 8 s from each cell, the similarity of the 8 s elsewhere most like them backwards."""
+    cells, width = len(matrix), round(RETURN_S / cell_s)
+    backwards = matrix[:, ::-1]
+    best = np.full(cells - width + 1, -1.0)
+    for offset in range(width - cells, cells - width + 1):
+        running = np.concatenate([[0.0], np.cumsum(np.diagonal(backwards, offset))])
+        means = (running[width:] - running[:-width]) / width
+        start = np.arange(len(means)) + max(0, -offset)
+        elsewhere = cells - width - np.arange(len(means)) - max(0, offset)
+        apart = np.abs(elsewhere - start) >= width
+        best[start[apart]] = np.maximum(best[start[apart]], means[apart])
+    return best
+
+
+def _share(
+    better: Float[np.ndarray, " starts"], than: Float[np.ndarray, " starts"], cell_s: float
+) -> float:
+    """Share of the piece in 8 s that are alike to others one way, and clearly less the other."""
+    width = round(RETURN_S / cell_s)
+    starts = (better > RETURN_LEVEL) & (better > than + CLEARLY)
+    return float((np.convolve(starts, np.ones(width)) > 0.5).mean())
+
+
 def repetition(matrix: Matrix, cell_s: float = CELL_S) -> float:
-    """Share of the piece whose 8 s return at least 8 s away, in [0, 1]."""
-    return float(returning(matrix, cell_s).any(axis=0).mean())
+    """Share of the piece, in [0, 1], whose 8 s return at least 8 s away, and not backwards as well.
+
+    What is as much alike backwards is a sound that stays or comes again, not music that returns.
+    """
+    return _share(best_returns(matrix, cell_s), best_reversals(matrix, cell_s), cell_s)
 
 
-def repetition_null(matrix: Matrix, draw: np.random.Generator, cell_s: float = CELL_S) -> float:
-    """Mean repetition of the piece in 2 s blocks in random order: the same sounds without form."""
-    cells, block = len(matrix), round(BLOCK_S / cell_s)
-    starts = np.arange(0, cells, block)
-    shares = []
-    for _ in range(SHUFFLES):
-        order = np.concatenate(
-            [np.arange(start, min(start + block, cells)) for start in draw.permutation(starts)]
-        )
-        shares.append(repetition(matrix[np.ix_(order, order)], cell_s))
-    return float(np.mean(shares))
+def repetition_null(matrix: Matrix, cell_s: float = CELL_S) -> float:
+    """Repetition with forwards and backwards exchanged: what chance makes of the same sounds.
+
+    As many places are compared, and neighbours are as alike, as in `repetition`; but music hardly
+    ever returns backwards.
+    """
+    return _share(best_reversals(matrix, cell_s), best_returns(matrix, cell_s), cell_s)
 
 
 def period_s(matrix: Matrix, cell_s: float = CELL_S) -> float:
@@ -361,20 +393,13 @@ def _fits(rows: Features, first: int, asked: int, length: int) -> Float[np.ndarr
     return fits
 
 
-def evaluate(
-    wave: Wave,
-    sample_rate: int,
-    form: Sections | None = None,
-    *,
-    seed: int = 0,
-) -> dict[str, float]:
+def evaluate(wave: Wave, sample_rate: int, form: Sections | None = None) -> dict[str, float]:
     """All figures of one piece by name; those of the return only where a form was asked for.
 
     Args:
         wave: The piece, (channels, time).
         sample_rate: Samples per second.
         form: The sections asked for, (start_s, end_s, letter).
-        seed: Seed of the shuffles of the null.
 
     Raises:
         AudioError: As `validate`.
@@ -386,7 +411,7 @@ def evaluate(
     minutes = wave.shape[1] / sample_rate / 60
     figures = {
         "repetition": repetition(matrix),
-        "repetition_null": repetition_null(matrix, np.random.default_rng(seed)),
+        "repetition_null": repetition_null(matrix),
         "period_s": period_s(matrix),
         "boundaries_per_minute": (len(found) - 1) / minutes,
         "letters": float(len({section[2] for section in found})),
