@@ -77,7 +77,9 @@ def test_grades_rise_or_not():
         return sanity.judge_grades(figure(1.0), [figure(v) for v in values], claimed=True).verdict
 
     assert verdict(1.1, 1.2, 1.4) == "rises"
-    assert verdict(1.4, 1.2, 1.5) == "rises unevenly"
+    assert verdict(1.4, 1.3, 1.5) == "rises within intervals"
+    assert verdict(1.0, 1.2, 1.5) == "rises within intervals"
+    assert verdict(1.5, 1.2, 1.6) == "rises unevenly"
     assert verdict(1.01, 1.02, 1.03) == "blind"
     assert verdict(1.4, 1.5, 0.9) == "blind"
 

@@ -35,6 +35,7 @@ INSTRUMENTS = {"organ": 19, "harp": 46, "vibraphone": 11}
 """General MIDI programs, counted from 0, that play the same held-out pieces."""
 
 Pair = tuple[str, str]
+Rise = Literal["rises", "rises within intervals", "rises unevenly", "blind"]
 
 TIMBRE: tuple[Pair, ...] = tuple(("piano", name) for name in INSTRUMENTS)
 FAR: tuple[Pair, ...] = (*((name, "other") for name in INSTRUMENTS), ("other", "noise"))
@@ -96,14 +97,15 @@ class GradeVerdict:
 
     Attributes:
         spearman: Rank correlation of figure and grade, grade 0 included; 1 rises throughout.
-        verdict: "rises": every grade stands above the one before; "rises unevenly": the worst
-            grade's interval lies above the undamaged one's, but not all grades are in order;
-            "blind": the worst grade's interval touches the undamaged one's.
+        verdict: "rises": every grade stands above the one before; "rises within intervals": some
+            stand below, but their intervals touch; "rises unevenly": some stand clearly below.
+            For all three the worst grade's interval lies above the undamaged one's; "blind": it
+            touches it.
         claimed: Whether the metric claims to see it.
     """
 
     spearman: float
-    verdict: Literal["rises", "rises unevenly", "blind"]
+    verdict: Rise
     claimed: bool
 
 
@@ -147,10 +149,13 @@ def judge_grades(clean: Estimate, grades: Sequence[Estimate], *, claimed: bool) 
     """
     row = [clean, *grades]
     rank = spearman(np.array([figure.value for figure in row]))
-    rising = all(one.value < next_.value for one, next_ in pairwise(row))
-    verdict: Literal["rises", "rises unevenly", "blind"] = "blind"
-    if clean.high < grades[-1].low:
-        verdict = "rises" if rising else "rises unevenly"
+    falls = [(one, next_) for one, next_ in pairwise(row) if next_.value <= one.value]
+    verdict: Rise = "rises"
+    if falls:
+        clearly = any(next_.high < one.low for one, next_ in falls)
+        verdict = "rises unevenly" if clearly else "rises within intervals"
+    if clean.high >= grades[-1].low:
+        verdict = "blind"
     return GradeVerdict(spearman=rank, verdict=verdict, claimed=claimed)
 
 

@@ -55,13 +55,19 @@ class Plan:
     clips: int = CLIPS
     notes: bool = True
 
+    @property
+    def held_out(self) -> str | None:
+        """The split that clips are taken from: of a manifest the validation split, if not told."""
+        is_manifest = self.reference is not None and self.reference.is_file()
+        return "valid" if is_manifest and self.split is None else self.split
+
     def settings(self) -> dict[str, Any]:
         """What decides the figures, as plain JSON values."""
         return {
             "reference": "music21's keyboard works, rendered"
             if self.reference is None
             else str(self.reference.resolve()),
-            "split": self.split,
+            "split": self.held_out,
             "other": None if self.other is None else str(self.other.resolve()),
             "clips": self.clips,
             "seconds": CLIP_S,
@@ -164,12 +170,11 @@ def make_sets(
     plan: Plan, voices: Voices, progress: Progress | None
 ) -> tuple[list[Sample], dict[str, list[Sample]], dict[str, str]]:
     """The reference, the sets that could be made, and why the others could not."""
-    source, split, midi = plan.reference, plan.split, plan.midi
+    source, midi = plan.reference, plan.midi
     if source is None:
-        source, split, midi = _rendered(plan, progress), None, (plan.folder / "piano" / ".midi",)
-    elif split is None and source.is_file():
-        split = "valid"
-    clips = clips_of(source, seconds=CLIP_S, count=CANDIDATES * plan.clips, seed=SEED, split=split)
+        source, midi = _rendered(plan, progress), (plan.folder / "piano" / ".midi",)
+    count = CANDIDATES * plan.clips
+    clips = clips_of(source, seconds=CLIP_S, count=count, seed=SEED, split=plan.held_out)
     unheard = [clip for clip in clips if material.work_of(clip) not in voices.trained_on]
     half, other_half = material.halves(unheard, plan.clips)
 
