@@ -294,7 +294,8 @@ def evaluate_apa(
 ) -> dict[str, Estimate]:
     """APA of the pairs, `apa_anchor` of the same pairs shuffled, `apa_null` of real pairs.
 
-    The null is the score of one half of the reference pairs against the other half.
+    The null is the score of one half of the reference pairs against the other half; it is left out
+    where a half has too few patches for that.
 
     Raises:
         AudioError: As `validate`.
@@ -310,24 +311,26 @@ def evaluate_apa(
     matched = embedded(reference, np.arange(len(reference)), sample_rate, embedding)
     shuffled = embedded(reference, order, sample_rate, embedding)
     whole = Yardstick.of(np.concatenate(matched), np.concatenate(shuffled))
-    figures = {
-        "apa": embedded(pairs, np.arange(len(pairs)), sample_rate, embedding),
-        "apa_anchor": embedded(pairs, derangement(len(pairs), draw), sample_rate, embedding),
-    }
-    estimates = {name: _apa_of(whole, patches, draw) for name, patches in figures.items()}
+    own = embedded(pairs, np.arange(len(pairs)), sample_rate, embedding)
+    turns = [
+        embedded(pairs, derangement(len(pairs), draw), sample_rate, embedding)
+        for _ in range(SHUFFLES)
+    ]
+    estimates = {"apa": _apa_of(whole, [own], draw), "apa_anchor": _apa_of(whole, turns, draw)}
     if min(sum(map(len, side)) for side in (matched[half:], shuffled[half:])) >= LEAST_PATCHES:
         other_half = Yardstick.of(np.concatenate(matched[half:]), np.concatenate(shuffled[half:]))
-        estimates["apa_null"] = _apa_of(other_half, matched[:half], draw)
+        estimates["apa_null"] = _apa_of(other_half, [matched[:half]], draw)
     return estimates
 
 
-def _apa_of(yardstick: Yardstick, mixes: list[Patches], draw: np.random.Generator) -> Estimate:
-    """APA of mixes, with the interval from resampling whole mixes."""
-    return resampled(
-        len(mixes),
-        lambda chosen: yardstick.apa(np.concatenate([mixes[index] for index in chosen])),
-        draw,
-    )
+def _apa_of(yardstick: Yardstick, sets: list[list[Patches]], draw: np.random.Generator) -> Estimate:
+    """Mean APA of sets of mixes, one mix per pair in each; the interval resamples whole pairs."""
+
+    def mean_apa(chosen: np.ndarray) -> float:
+        resets = (np.concatenate([mixes[index] for index in chosen]) for mixes in sets)
+        return float(np.mean([yardstick.apa(patches) for patches in resets]))
+
+    return resampled(len(sets[0]), mean_apa, draw)
 
 
 def evaluate(
