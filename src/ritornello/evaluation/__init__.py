@@ -19,7 +19,7 @@ Is it near real music?
 How good is it?
     reconstruction, codec_judgement, codebook   a codec's output against its input
     likelihood, predictability                  how surprised a model is
-    structure, stability, long_pieces           what returns, and what drifts
+    structure, self_similarity, stability, long_pieces   what returns, and what drifts
     adherence, controls                         whether it listens, whether it obeys
     diversity, stereo, seams                    variety, width, joints
     originality, fingerprint                    nearness to the music it learnt from
@@ -29,6 +29,6 @@ How good is it?
 Saying so
     intervals        bootstrap intervals, which every figure over clips carries
     judgement        all metrics on two sets
-    reading, report, report_page, report_pictures, pictures   tables, pages and pictures
+    reading, report, *_page, *_pictures, pictures   tables, pages and pictures
     sanity           whether the metrics see what they should
 """
