@@ -1,13 +1,18 @@
 """`originality` end to end: a planted copy is named, heard and counted; flags are checked first."""
 
 import json
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.evaluation.melodies import RATE, cut, played
+from tests.markdown import ROOT, commands
 
 from ritornello.audio.io import read_audio, write_audio
 from ritornello.cli.main import main
+from ritornello.cli.originality import build_parser, validate
+from ritornello.errors import ConfigError
 from ritornello.interfaces import Audio
 
 SECONDS = 12.0
@@ -94,6 +99,42 @@ def test_held_out_music_is_required(music, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main([*words(music, tmp_path / "file")]) == 1
     assert "it is a file" in capsys.readouterr().err
+
+
+def originality_commands():
+    """Those of the README, the pages and the verb's own help."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = [words for page in pages for words in commands(page.read_text(encoding="utf-8"))]
+    found += [
+        shlex.split(line) for line in build_parser().format_help().splitlines() if "-o" in line
+    ]
+    return [words[2:] for words in found if words[1:2] == ["originality"]]
+
+
+@pytest.fixture
+def folders_by_name(monkeypatch):
+    """Paths without a suffix are folders, others are none; so they are in the pages."""
+    monkeypatch.setattr(Path, "is_dir", lambda self: not self.suffix)
+
+
+@pytest.mark.parametrize("words", originality_commands(), ids=" ".join)
+def test_commands_in_the_pages_have_held_out_music(words, folders_by_name):
+    assert validate(build_parser().parse(words))
+
+
+def test_a_page_without_held_out_music_would_be_noticed(folders_by_name):
+    assert len(originality_commands()) >= 6
+    wrong = ["piano", "--training", "~/recordings", "-o", "copies"]
+    with pytest.raises(ConfigError, match="give --held-out DIR"):
+        validate(build_parser().parse(wrong))
+
+
+def test_home_is_expanded_in_every_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = {"training": "~/a", "held-out": "~/b", "out": "~/c", "cache": "~/d"}
+    options = build_parser().parse(["piano", *(f"--{k}={path}" for k, path in flags.items())])
+    found = [options.training, options.held_out, options.out, options.cache]
+    assert found == [tmp_path / name for name in "abcd"]
 
 
 @pytest.mark.slow

@@ -10,16 +10,8 @@ from ritornello.audio.io import write_audio
 from ritornello.errors import DataError
 from ritornello.evaluation import originality
 from ritornello.evaluation.clips import Clip, ClipSet, clips_of
-from ritornello.evaluation.originality import (
-    FALSE_ALARM,
-    Search,
-    are_copies,
-    chances,
-    judge,
-    search_embedded,
-    thinned,
-    wilson,
-)
+from ritornello.evaluation.nearness import FALSE_ALARM, Search, are_copies, chances, judge
+from ritornello.evaluation.originality import search_embedded, thinned
 from ritornello.interfaces import Audio
 from tests.evaluation.melodies import RATE, cut, mixed, noisy, played, resampled
 
@@ -136,6 +128,30 @@ def test_sets_that_cannot_be_compared(sets):
         originality.evaluate(outputs, training, shorter, draw=draw)
 
 
+def test_outputs_that_are_the_held_out_music_are_refused(sets, tmp_path):
+    outputs, training, held_out = sets
+    with pytest.raises(DataError, match="12 outputs are held-out recordings as well"):
+        originality.validate(held_out, training, held_out)
+    (tmp_path / "take.wav").write_bytes(held_out[3].path.read_bytes())
+    (tmp_path / "other.wav").write_bytes(outputs[0].path.read_bytes())
+    renamed = clips_of(tmp_path, seconds=SECONDS, count=None)
+    with pytest.raises(DataError, match=r"1 outputs are held-out .*take\.wav"):
+        originality.validate(renamed, training, held_out)
+    originality.validate(outputs, training, held_out)
+
+
+def test_clips_of_few_recordings_are_told(sets, tmp_path):
+    """Sixty clips are not enough when they are of six recordings."""
+    outputs, training, _ = sets
+    folder_of(tmp_path / "long", {f"l{seed}": played(70 + seed, 24) for seed in range(4)})
+    held_out = clips_of(tmp_path / "long", seconds=6, count=16)
+    made = clips_of(outputs.source, seconds=6, count=1)
+    result = originality.evaluate(made, training, held_out, draw=np.random.default_rng(0))
+    assert result.settings["held_out_recordings"] == 4
+    assert any("16 held-out clips of 4 recordings" in told for told in result.warnings)
+    assert any("below 60 recordings" in told for told in result.warnings)
+
+
 def test_clips_without_notes_are_left_out_and_told(sets, tmp_path):
     _, training, held_out = sets
     hum = 0.3 * np.sin(2 * np.pi * 110 * np.arange(round(SECONDS * RATE)) / RATE)[None]
@@ -204,16 +220,6 @@ def test_an_innocent_model_is_rarely_accused():
 def test_equal_held_out_clips_have_no_chances():
     with pytest.raises(DataError, match="all equally near"):
         judge(searches([0.5]), searches([0.3] * 10))
-
-
-def test_wilson_known_answers():
-    none = wilson(0, 10)
-    assert (none.value, none.low) == (0, 0)
-    assert none.high == pytest.approx(0.2775, abs=1e-4)
-    half = wilson(5, 10)
-    assert (half.low, half.high) == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    with pytest.raises(DataError, match="0 items"):
-        wilson(0, 0)
 
 
 def test_an_embedding_finds_the_nearest_patch(sets):

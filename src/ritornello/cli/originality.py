@@ -79,26 +79,31 @@ def build_parser() -> VerbParser:
     add("target", metavar="MODEL|DIR", help="a model, or a folder of its outputs")
     add(
         "--training",
-        type=Path,
+        type=_path,
         required=True,
         metavar="DIR",
         help="what the model was trained on: a folder of audio, or a manifest (its split train)",
     )
     add(
         "--held-out",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="music of the same kind that it never saw (the manifest's split valid)",
     )
-    add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the result")
+    add("-o", "--out", type=_path, required=True, metavar="DIR", help="folder for the result")
     add("--takes", type=int, default=16, help="outputs to compare (16)")
     add("--seconds", type=duration_s, default=30.0, help="length of an output (30)")
     add("--held-out-clips", type=int, default=100, help="clips of held-out music (100)")
     add("--seed", type=int, default=0, help="first seed of the takes, and of clips (0)")
     add("--embedding", metavar="NAME", help="compare by an embedding too: musicnn, or FILE.onnx")
     add("--pairs", type=int, default=5, help="closest pairs to write as audio (5)")
-    add("--cache", type=Path, metavar="DIR", help="keep fingerprints and embeddings here")
+    add("--cache", type=_path, metavar="DIR", help="keep fingerprints and embeddings here")
     return parser
+
+
+def _path(words: str) -> Path:
+    """A path, with `~` expanded where the shell did not (`--out=~/found`)."""
+    return Path(words).expanduser()
 
 
 def validate(options: Any) -> Path:

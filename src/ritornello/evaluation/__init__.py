@@ -22,7 +22,7 @@ How good is it?
     structure, self_similarity, stability, long_pieces   what returns, and what drifts
     adherence, controls                         whether it listens, whether it obeys
     diversity, stereo, seams                    variety, width, joints
-    originality, fingerprint                    nearness to the music it learnt from
+    originality, nearness, fingerprint          nearness to the music it learnt from
     ratings                                     what listeners said
     speed                                       time, memory, machine
 

@@ -18,23 +18,24 @@ Metrics
                       held-out windows; 0.01 when nothing is copied; _null of the held-out clips
                       themselves, each against those of other recordings
     copied            share of outputs that are copies, with Wilson's interval; _null of the
-                      held-out clips. Names of an embedding's figures begin with `embedding_`
+                      held-out clips, by the chances that were fitted to these same clips: it finds
+                      music on both sides, but does not measure the rate of false alarms
 
-A clip is a copy when the chance that any of as many held-out clips comes as near is below
-FALSE_ALARM. The chance is from Gumbel's distribution, which the best of very many local alignments
-follows (Karlin & Altschul 1990), fitted by the median and the outer deciles of the held-out clips,
-so that a few held-out pieces that do occur in training do not hide copies; those are told as
-warnings.
+Names of an embedding's figures begin with `embedding_`.
+
+What makes a clip a copy, and the figures above: `nearness`. The measure is only as wide as the
+held-out music: many clips of a few recordings are few (see ENOUGH_HELD_OUT), and a few held-out
+pieces that do occur in training are told as warnings.
 """
 
-import math
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from ritornello.audio.io import probe
 from ritornello.errors import DataError
@@ -46,7 +47,8 @@ from ritornello.evaluation.fingerprint import (
     fingerprint,
     index_files,
 )
-from ritornello.evaluation.intervals import Estimate, mean_interval, resampled
+from ritornello.evaluation.intervals import Estimate
+from ritornello.evaluation.nearness import FALSE_ALARM, Pair, Search, figures_of, judge
 
 if TYPE_CHECKING:
     from ritornello.evaluation.embedding import Embedding
@@ -57,48 +59,9 @@ FEWEST_ONSETS = 24
 MOST_PER_FRAME, MOST_PER_ROW = 4, 5
 FEWEST_HELD_OUT = 8
 ENOUGH_HELD_OUT = 60
-FALSE_ALARM = 0.05
-NEAR_QUANTILE = 0.99
-
-# Quantiles that Gumbel's distribution is fitted by, and where it has them in its own unit.
-_FITTED = (0.1, 0.5, 0.9)
-_LOWER, _MIDDLE, _UPPER = (-math.log(-math.log(p)) for p in _FITTED)
-_LEAST_DISTANCE = 1e-6
+"""Recordings, not clips: those of one recording are alike, and say little more than one."""
 
 Progress = Callable[[int, int, str], None]
-Similarities = Float[np.ndarray, " windows"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """A clip's nearest window and its counterpart in the training music.
-
-    Attributes:
-        output: The window; `read()` gives its audio.
-        training: The counterpart, as long as the same music is there.
-        similarity: 0 to 1.
-        semitones: How much higher the output is; None where that is not known.
-        tempo: How much faster the output is.
-        nearer_than: Share of the held-out clips that are less near, 0 to 1.
-        p_value: Chance that one held-out clip comes as near.
-        copied: Whether it is a copy by the module's rule.
-    """
-
-    output: Clip
-    training: Clip
-    similarity: float
-    semitones: float | None
-    tempo: float
-    nearer_than: float
-    p_value: float
-    copied: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The pair as plain JSON values."""
-        plain = asdict(self)
-        for side in ("output", "training"):
-            plain[side]["path"] = str(plain[side]["path"])
-        return plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,28 +96,12 @@ class Originality:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """What one clip's windows found: their similarities, and the nearest with its counterpart."""
-
-    similarities: Similarities
-    output: Clip
-    training: Clip
-    semitones: float | None
-    tempo: float
-
-    @property
-    def nearest(self) -> float:
-        """Similarity of the nearest window."""
-        return float(self.similarities.max())
-
-
 def validate(outputs: ClipSet, training: ClipSet, held_out: ClipSet) -> None:
     """Refuse sets that cannot be compared.
 
     Raises:
         DataError: Too few clips, clips of different or too small length, or held-out recordings
-            that are training recordings.
+            that are training recordings or outputs.
     """
     if not len(outputs) or not len(training) or len(held_out) < FEWEST_HELD_OUT:
         raise DataError(
@@ -172,6 +119,12 @@ def validate(outputs: ClipSet, training: ClipSet, held_out: ClipSet) -> None:
         raise DataError(
             f"{len(shared)} held-out recordings are training recordings as well, the first is "
             f"{min(shared)}; expected music that the model never saw"
+        )
+    same = _same_files(outputs, held_out)
+    if same:
+        raise DataError(
+            f"{len(same)} outputs are held-out recordings as well, the first is {min(same)}; "
+            "expected real music to measure the outputs by, not the outputs themselves"
         )
 
 
@@ -284,113 +237,6 @@ def _unit(vectors: Float[np.ndarray, "vectors dim"]) -> Float[np.ndarray, "vecto
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def chances(
-    nearest: Float[np.ndarray, " clips"], null: Float[np.ndarray, " held_out"]
-) -> Float[np.ndarray, " clips"]:
-    """Chance that one held-out clip comes as near: the tail of Gumbel's distribution.
-
-    `1 - exp(-exp(-(s - location) / scale))`, location and scale from the null's median
-    and outer deciles. Similarities s enter as -ln(1 - s), which leaves room at the upper end.
-
-    Raises:
-        DataError: The held-out clips are all equally near.
-    """
-    scores, held_out = (-np.log(np.maximum(1 - s, _LEAST_DISTANCE)) for s in (nearest, null))
-    lower, middle, upper = np.quantile(held_out, _FITTED)
-    scale = (upper - lower) / (_UPPER - _LOWER)
-    if not scale > 0:
-        raise DataError(
-            "the held-out clips are all equally near to training; expected different music in them"
-        )
-    location = middle - scale * _MIDDLE
-    return -np.expm1(-np.exp(-(scores - location) / scale))
-
-
-def are_copies(chance: Float[np.ndarray, " clips"]) -> Bool[np.ndarray, " clips"]:
-    """Which of n clips are copies: `1 - (1 - p)^n`, that any of n comes as near, is too small."""
-    any_of_them = -np.expm1(len(chance) * np.log1p(-np.minimum(chance, 1 - 1e-12)))
-    return any_of_them < FALSE_ALARM
-
-
-def wilson(hits: int, items: int) -> Estimate:
-    """A share with Wilson's 95 % interval, which is honest for no hits too (Wilson 1927)."""
-    if items < 1:
-        raise DataError("nothing to count: got 0 items, expected at least one")
-    z = 1.959964
-    share = hits / items
-    centre = (share + z**2 / (2 * items)) / (1 + z**2 / items)
-    reach = z / (1 + z**2 / items) * math.sqrt(share * (1 - share) / items + (z / items) ** 2 / 4)
-    return Estimate(
-        value=share, low=max(0.0, centre - reach), high=min(1.0, centre + reach), items=items
-    )
-
-
-def judge(outputs: Sequence[Search], held_out: Sequence[Search]) -> tuple[list[Pair], list[Pair]]:
-    """The pairs of the outputs and of the held-out clips with what their nearness means.
-
-    Both are nearest first. The rule is the same for both, each by the number of its own clips.
-    """
-    null = np.array([found.nearest for found in held_out])
-
-    def pairs(searches: Sequence[Search]) -> list[Pair]:
-        nearest = np.array([found.nearest for found in searches])
-        chance = chances(nearest, null)
-        made = [
-            Pair(
-                output=found.output,
-                training=found.training,
-                similarity=found.nearest,
-                semitones=found.semitones,
-                tempo=found.tempo,
-                nearer_than=float(np.mean(null < found.nearest)),
-                p_value=float(p),
-                copied=bool(is_copy),
-            )
-            for found, p, is_copy in zip(searches, chance, are_copies(chance), strict=True)
-        ]
-        return sorted(made, key=lambda pair: -pair.similarity)
-
-    return pairs(outputs), pairs(held_out)
-
-
-def figures_of(
-    outputs: Sequence[Search], held_out: Sequence[Search], draw: np.random.Generator
-) -> dict[str, Estimate]:
-    """All figures by the names in the module's text."""
-    pairs, null_pairs = judge(outputs, held_out)
-    everything = np.concatenate([found.similarities for found in held_out])
-    threshold = float(np.quantile(everything, NEAR_QUANTILE))
-    nearer = [(found.similarities > threshold) for found in outputs]
-    nearer_null = []
-    for found in held_out:
-        others = [
-            other.similarities for other in held_out if other.output.path != found.output.path
-        ]
-        limit = np.quantile(np.concatenate(others), NEAR_QUANTILE) if others else threshold
-        nearer_null.append(found.similarities > limit)
-    return {
-        "similarity": mean_interval(np.array([found.nearest for found in outputs]), draw),
-        "similarity_null": mean_interval(np.array([found.nearest for found in held_out]), draw),
-        "windows_nearer": _pooled_share(nearer, draw),
-        "windows_nearer_null": _pooled_share(nearer_null, draw),
-        "copied": wilson(sum(pair.copied for pair in pairs), len(pairs)),
-        "copied_null": wilson(sum(pair.copied for pair in null_pairs), len(null_pairs)),
-    }
-
-
-def _pooled_share(
-    hits: Sequence[Bool[np.ndarray, " _windows"]], draw: np.random.Generator
-) -> Estimate:
-    """The share of hits among all windows; the interval is over clips."""
-    sums = np.array([[clip.sum(), clip.size] for clip in hits], dtype=np.float64)
-
-    def share(chosen: np.ndarray) -> float:
-        hit, windows = sums[chosen].sum(axis=0)
-        return float(hit / windows)
-
-    return resampled(len(hits), share, draw)
-
-
 def evaluate(
     outputs: ClipSet,
     training: ClipSet,
@@ -448,12 +294,13 @@ def evaluate(
         closest=closest,
         held_out=closest_held_out,
         closest_by_embedding=by_embedding,
-        warnings=_warnings(len(outputs) - len(made), len(null), closest_held_out),
+        warnings=_warnings(len(outputs) - len(made), closest_held_out),
         settings={
             "window_s": min(WINDOW_S, outputs[0].seconds),
             "clip_s": outputs[0].seconds,
             "outputs": len(made),
             "held_out": len(null),
+            "held_out_recordings": _recordings(closest_held_out),
             "training_recordings": len(recordings),
             "training_hours": round(index.hours, 3),
             "false_alarm": FALSE_ALARM,
@@ -483,17 +330,19 @@ def _embedded(
     )
 
 
-def _warnings(without_notes: int, held_out: int, pairs: Sequence[Pair]) -> list[str]:
+def _warnings(without_notes: int, held_out: Sequence[Pair]) -> list[str]:
     """What a reader has to know before the figures."""
     told = []
     if without_notes:
         told.append(f"{without_notes} outputs were left out: too few onsets to compare")
-    if held_out < ENOUGH_HELD_OUT:
+    recordings = _recordings(held_out)
+    if recordings < ENOUGH_HELD_OUT:
         told.append(
-            f"only {held_out} held-out clips: below {ENOUGH_HELD_OUT} the chances are rough, and "
-            "an innocent set is accused up to four times as often as promised"
+            f"only {len(held_out)} held-out clips of {recordings} recordings: below "
+            f"{ENOUGH_HELD_OUT} recordings, however many clips, the chances are rough, and an "
+            "innocent set is accused up to four times as often as promised"
         )
-    for pair in pairs:
+    for pair in held_out:
         if pair.copied:
             told.append(
                 f"the held-out {pair.output.name} is found in training ({pair.training.name}, "
@@ -504,3 +353,22 @@ def _warnings(without_notes: int, held_out: int, pairs: Sequence[Pair]) -> list[
 
 def _files(clips: ClipSet) -> set[Path]:
     return {clip.path.resolve() for clip in clips}
+
+
+def _recordings(pairs: Sequence[Pair]) -> int:
+    """How many different recordings the outputs of `pairs` are from."""
+    return len({pair.output.path for pair in pairs})
+
+
+def _same_files(outputs: ClipSet, held_out: ClipSet) -> set[Path]:
+    """The files of `outputs` that are files of `held_out` too, under whatever name."""
+    sizes = {path.stat().st_size for path in _files(held_out)}
+    candidates = {path for path in _files(outputs) if path.stat().st_size in sizes}
+    sizes = {path.stat().st_size for path in candidates}
+    real = {_digest(path) for path in _files(held_out) if path.stat().st_size in sizes}
+    return {path for path in candidates if _digest(path) in real}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
