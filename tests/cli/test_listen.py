@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ritornello.audio.io import write_audio
+from ritornello.cli.listen import cell
 from ritornello.cli.main import main
 from ritornello.interfaces import Audio
 from ritornello.server.listening_plan import SCALES
@@ -78,7 +79,7 @@ def test_from_folders_to_results(folders, capsys):
 @pytest.mark.slow
 def test_results_are_written(folders, capsys):
     assert main([*NEW, "-o", "test"]) == 0
-    vote_all(folders / "test", "Ann", {"a": 2, "mine": 4, "reference": 5, "anchor": 1})
+    vote_all(folders / "test", '=HYPERLINK("x")', {"a": 2, "mine": 4, "reference": 5, "anchor": 1})
     capsys.readouterr()
     code, told = answer(capsys, "listen", "results", "test", "-o", "out")
     assert code == 0
@@ -89,6 +90,10 @@ def test_results_are_written(folders, capsys):
     assert means["anchor", "fidelity"] == 1
     assert len((out / "ratings.csv").read_text().splitlines()) == 1 + 12
     assert len((out / "preferences.csv").read_text().splitlines()) == 1 + 3
+    for name in ("ratings.csv", "preferences.csv"):  # whoever opens the page chooses a name
+        with (out / name).open(newline="") as file:
+            assert all(row["listener"].startswith("'=") for row in csv.DictReader(file))
+    assert next(iter(told["listeners"])).startswith("=")
     assert (out / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -113,3 +118,11 @@ def test_no_votes_is_said(folders, capsys):
     assert main([*NEW, "-o", "test"]) == 0
     assert main(["listen", "results", "test"]) == 1
     assert "no votes yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\uff1d"])
+def test_cells_that_begin_like_formulas_are_text(sign):
+    assert cell(f"{sign}1+1") == f"'{sign}1+1"
+    assert cell(f"Ann{sign}") == f"Ann{sign}"
+    assert cell(-1.5) == -1.5
+    assert cell(None) is None

@@ -86,6 +86,9 @@ def test_nothing_is_judged_unheard(client, test_folder):
         (0, {"scale": "fidelity", "value": 3, "more": 1}, 422),
         (99, {"scale": "fidelity", "value": 3}, 404),
         (-1, {"scale": "fidelity", "value": 3}, 404),
+        (2**63 - 1, {"scale": "fidelity", "value": 3}, 404),
+        (2**63, {"scale": "fidelity", "value": 3}, 404),
+        (-(10**23), {"scale": "fidelity", "value": 3}, 404),
     ],
 )
 def test_votes_that_make_no_sense_are_refused(client, test_folder, page, words, status):
@@ -94,6 +97,45 @@ def test_votes_that_make_no_sense_are_refused(client, test_folder, page, words, 
         hear(client, code, pages, heard)
     assert put(client, code, page, "vote", **words).status_code == status
     assert votes_in(test_folder) == []
+
+
+def test_a_folder_that_has_gone_is_said_and_votes_go_on_when_it_is_back(client, test_folder):
+    code, pages = joined(client)
+    hear(client, code, pages, 0)
+    clip = f"/clips/{pages[0]['clips'][0]}.wav"
+    away = test_folder.rename(test_folder.with_name("away"))
+    for answer in (
+        client.get(f"/api/listeners/{code}"),
+        client.post("/api/listeners", json={"name": ""}),
+        put(client, code, 0, "vote", scale="overall", value=3),
+        client.get(clip),
+    ):
+        assert answer.status_code == 503
+        assert "gone" in answer.json()["error"]
+    assert not test_folder.exists()
+    away.rename(test_folder)
+    assert put(client, code, 0, "vote", scale="overall", value=3).status_code == 200
+    assert client.get(clip).status_code == 200
+
+
+def test_votes_that_cannot_be_kept_are_said_and_lost_ones_not_made_anew(client, test_folder):
+    code, _ = joined(client)
+    with sqlite3.connect(test_folder / "votes.sqlite") as database:
+        database.execute("ALTER TABLE listeners RENAME TO lost")
+    database.close()
+    answer = client.get(f"/api/listeners/{code}")
+    assert answer.status_code == 503
+    assert "no such table" in answer.json()["error"]
+    (test_folder / "votes.sqlite").unlink()
+    assert client.get(f"/api/listeners/{code}").status_code == 503
+    assert not (test_folder / "votes.sqlite").exists()
+
+
+def test_monstrous_json_is_refused(client):
+    code, pages = joined(client)
+    monstrous = put(client, code, 0, "heard", clip=pages[0]["clips"][0], seconds=10**400)
+    assert monstrous.status_code == 422
+    assert client.post("/api/listeners", content=b"[" * 4000).status_code == 422
 
 
 def test_strangers_and_foreign_clips_are_unknown(client):

@@ -33,6 +33,8 @@ examples:
 
 PORT = 8765
 TAKES_FOLDER_SUFFIX = ".takes"
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a cell begins with that a spreadsheet computes; the last four are full-width."""
 
 
 def run(argv: list[str]) -> int:
@@ -311,6 +313,15 @@ def write_results(result: dict[str, Any], store: "VoteStore", out: Path) -> list
         with (out / name).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
         written.append(out / name)
     return [*written, save_picture(result, out / "results.png")]
+
+
+def cell(value: Any) -> Any:
+    """`value` as a spreadsheet may have it: text that it would take for a formula gets a quote.
+
+    Names come from whoever opened the page. An apostrophe in front makes a cell text (OWASP, CSV
+    injection); the JSON has the names as they are.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_SIGNS) else value

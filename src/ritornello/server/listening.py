@@ -16,6 +16,7 @@ pages, so that no other web page can reach in.
 import ipaddress
 import json
 import socket
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from ritornello.server.listening_plan import CLIP_FOLDER, VOLUME_CLIP
 from ritornello.server.listening_store import (
     CODE,
     LISTENED_SHARE,
+    GoneError,
     UnknownError,
     VoteStore,
 )
@@ -81,8 +83,14 @@ def create_app(folder: Path) -> "FastAPI":
     def explained(status: int) -> Callable[[Request, Exception], Response]:
         return lambda request, error: JSONResponse({"error": str(error)}, status_code=status)
 
+    def unavailable(request: Request, error: Exception) -> Response:
+        told = f"the votes cannot be read or written now ({error}); nothing was kept, try again"
+        return JSONResponse({"error": told}, status_code=503)
+
     app.add_exception_handler(UnknownError, explained(404))
     app.add_exception_handler(ConfigError, explained(422))
+    app.add_exception_handler(GoneError, explained(503))
+    app.add_exception_handler(sqlite3.OperationalError, unavailable)
     _add_pages(app, store)
     _add_votes(app, store)
     return app
@@ -117,7 +125,10 @@ def _add_pages(app: "FastAPI", store: VoteStore) -> None:
     def clip(name: str) -> Response:
         if name not in names:
             raise UnknownError(f"there is no clip {name!r}")
-        return FileResponse(store.folder / CLIP_FOLDER / f"{name}.wav", media_type="audio/wav")
+        path = store.folder / CLIP_FOLDER / f"{name}.wav"
+        if not path.is_file():
+            raise GoneError(f"the clip {name} has gone from the test's folder: put it back")
+        return FileResponse(path, media_type="audio/wav")
 
 
 def _add_votes(app: "FastAPI", store: VoteStore) -> None:
@@ -178,12 +189,12 @@ async def _words(request: "Request", **kinds: type) -> dict[str, Any]:
 
     try:
         words = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         words = None
     if not isinstance(words, dict) or set(words) != set(kinds):
         raise ConfigError(f"expected a JSON object with {', '.join(kinds)}")
     for name, kind in kinds.items():
-        if kind is float and type(words[name]) is int:
+        if kind is float and type(words[name]) is int and words[name].bit_length() < 64:
             words[name] = float(words[name])
         if type(words[name]) is not kind:
             raise ConfigError(f"{name} is {words[name]!r}; expected {kind.__name__}")

@@ -29,6 +29,7 @@ from ritornello.server.listening_plan import (
     VOLUME_CLIP,
     Plan,
     PlannedClip,
+    compared_pairs,
 )
 
 RATE_HZ = 44100
@@ -145,7 +146,7 @@ def make_test(
             for position, excerpt in enumerate(found)
         ]
         _write_volume_clip(folder, loudness_lufs, draw)
-        every = (len(names) - 1) * (len(names) - 2) // 2 * size.clips
+        every = compared_pairs(len(names), size.clips)
         plan = Plan(
             id=secrets.token_hex(4),
             seed=seed,

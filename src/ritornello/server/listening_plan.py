@@ -9,6 +9,7 @@ in turn, so that after enough of them every clip was heard equally often; each h
 equally often, never twice in a row where that can be avoided.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -119,10 +120,14 @@ def load_plan(folder: Path) -> Plan:
     return from_json(Plan, path.read_text(encoding="utf-8"))
 
 
-def compared_pairs(plan: Plan) -> int:
-    """How many different comparisons there are: every two systems but the anchor, per position."""
-    names = len(plan.systems) - 1
-    return names * (names - 1) // 2 * plan.positions
+def compared_pairs(systems: int, positions: int) -> int:
+    """How many different comparisons there are: every two systems but the anchor, per position.
+
+    Args:
+        systems: Number of systems, reference and anchor among them.
+        positions: Clips per system.
+    """
+    return math.comb(systems - 1, 2) * positions
 
 
 def session(plan: Plan, number: int) -> list[Trial]:

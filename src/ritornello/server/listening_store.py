@@ -16,7 +16,7 @@ from typing import Any
 
 from ritornello.errors import ConfigError, DataError
 from ritornello.evaluation.ratings import HIGHEST, LOWEST, Preference, Rating
-from ritornello.server.listening_plan import SCALES, Plan, load_plan, session
+from ritornello.server.listening_plan import PLAN_FILE, SCALES, Plan, load_plan, session
 
 VOTES_FILE = "votes.sqlite"
 LISTENED_SHARE = 0.8
@@ -66,6 +66,10 @@ class UnknownError(DataError):
     """A listener, page or clip that this test does not have."""
 
 
+class GoneError(DataError):
+    """What belongs to this test was there when it was opened, and is no more."""
+
+
 class VoteStore:
     """Who takes part in the test in `folder`, what they have heard and how they judged it."""
 
@@ -79,7 +83,7 @@ class VoteStore:
         self.plan: Plan = load_plan(folder)
         self._path = folder / VOTES_FILE
         try:
-            with closing(self._open()) as database:
+            with closing(self._open("rwc")) as database:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.executescript(_TABLES)
         except sqlite3.DatabaseError as error:
@@ -253,15 +257,25 @@ class VoteStore:
         self, database: sqlite3.Connection, code: str, page: int
     ) -> tuple[str, tuple[str, ...]]:
         """Kind and clips of a listener's page."""
-        row = database.execute(
-            "SELECT kind, first, second FROM pages WHERE code = ? AND page = ?", (code, page)
-        ).fetchone()
+        row = None
+        if page.bit_length() < 64:  # SQLite has no longer numbers
+            row = database.execute(
+                "SELECT kind, first, second FROM pages WHERE code = ? AND page = ?", (code, page)
+            ).fetchone()
         if row is None:
             raise UnknownError(f"listener {code!r} has no page {page}")
         return row[0], tuple(clip for clip in row[1:] if clip is not None)
 
-    def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, timeout=10.0, isolation_level=None)
+    def _open(self, mode: str = "rw") -> sqlite3.Connection:
+        """A connection; with "rw" the file must exist, with "rwc" it is created if need be.
+
+        Raises:
+            GoneError: The test was moved or deleted since it was opened.
+        """
+        if not (self.folder / PLAN_FILE).is_file() or (mode == "rw" and not self._path.is_file()):
+            raise GoneError("the test's folder has gone: put it back, or end this server")
+        url = f"{self._path.absolute().as_uri()}?mode={mode}"
+        database = sqlite3.connect(url, uri=True, timeout=10.0, isolation_level=None)
         database.execute("PRAGMA foreign_keys = ON")
         return database
 
