@@ -1,13 +1,15 @@
 """`evaluate` end to end on folders of audio and on a model that plays."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ritornello.audio.io import write_audio
-from ritornello.cli.evaluate import build_parser, kept, lines, setting_of
+from ritornello.cli.evaluate import build_parser, kept, lines, result_path, setting_of
 from ritornello.cli.main import main
+from ritornello.errors import ConfigError
 from ritornello.evaluation.judgement import Judgement
 from ritornello.interfaces import Audio
 
@@ -41,6 +43,8 @@ def evaluate(capsys):
 
 
 SMALL = ("--clips", 2, "--seconds", 0.5, "--metrics", "frechet,level")
+LONG = ("--seconds", 0.5, "--long-seconds", 99)
+NOPE = ("--seconds", 0.5, "--embedding", "nope")
 
 
 def test_a_folder_against_a_folder_as_json(folders, evaluate, tmp_path):
@@ -96,6 +100,8 @@ def test_speed_is_in_the_table():
         (("--split", "valid"), "has no splits"),
         (("-o", "out.txt"), "expected a name ending in .json"),
         (("--metrics", "stereo,level", "--seconds", 99), "99 s"),
+        (("--metrics", "level,structure", *LONG), "99 s"),
+        (("--metrics", "fad", *NOPE), "expected musicnn, FILE.onnx, or a model"),
     ],
 )
 def test_refusals_in_one_line(folders, evaluate, words, says):
@@ -103,6 +109,44 @@ def test_refusals_in_one_line(folders, evaluate, words, says):
     assert code == 1
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_metrics_without_a_name_are_a_mistake_of_the_command_line(folders, evaluate):
+    code, _, err = evaluate(folders / "takes", "--reference", folders / "real", "--metrics", ",")
+    assert code == 2
+    assert "--metrics names none; expected fad, kid" in err
+
+
+def test_a_place_for_the_result_is_refused_before_judging(folders, evaluate):
+    inside = folders / "real" / "result.json"
+    code, _, err = evaluate(
+        folders / "takes", "--reference", folders / "real", *SMALL, "-o", inside
+    )
+    assert code == 1
+    assert "inside the reference" in err
+    assert not inside.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that root cannot write to")
+def test_a_folder_that_cannot_be_written_is_refused_before_judging(folders):
+    with pytest.raises(ConfigError, match=r"cannot write /proc/result.json"):
+        result_path(Path("/proc/result.json"), ".json", reference=folders / "real")
+
+
+@pytest.mark.slow
+def test_the_same_recordings_on_both_sides_are_told_first(folders, evaluate):
+    words = ("--reference", folders / "real", *SMALL, "--json")
+    code, printed, _ = evaluate(folders / "real", *words)
+    assert code == 0
+    warnings = json.loads(printed)["warnings"]
+    assert "on both sides" in warnings[0]
+    assert sum("on both sides" in warning for warning in warnings) == 1
+
+
+def test_one_clip_is_no_clips():
+    side = {"clips": 1, "seconds": 1.0, "recordings": 1, "source": "x"}
+    judgement = Judgement(name="m", figures={}, material={"generated": side, "reference": side})
+    assert lines(judgement)[0] == "m: 1 clip of 1 s from 1 recording, against 1 of x"
 
 
 def test_an_empty_folder_and_one_that_is_not_there(folders, evaluate, tmp_path):

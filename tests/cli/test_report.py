@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ritornello.audio.io import write_audio
+from ritornello.cli.evaluate import bench_of, judge_target, setting_of
 from ritornello.cli.main import main
-from ritornello.cli.report import write_whole
+from ritornello.cli.report import build_parser, part_of, write_whole
 from ritornello.interfaces import Audio
 
 RATE = 16000
@@ -45,16 +46,42 @@ def test_two_folders_on_one_page(folders, capsys):
     assert "ritornello report" in text
 
 
-@pytest.mark.slow
-def test_a_failure_leaves_no_page(folders, capsys):
+@pytest.mark.parametrize("late", ["empty", "typo"])
+def test_every_target_is_checked_before_one_is_judged(folders, capsys, monkeypatch, late):
+    (folders / "empty").mkdir()
+    monkeypatch.setattr("ritornello.cli.report.judge_target", never)
     out = folders / "report.html"
-    empty = folders / "empty"
-    empty.mkdir()
-    assert (
-        report(folders / "a/takes", empty, "--reference", folders / "real", *FAST, "-o", out) == 1
-    )
-    assert "empty" in capsys.readouterr().err
+    targets = (folders / "a/takes", folders / late)
+    assert report(*targets, "--reference", folders / "real", *FAST, "-o", out) == 1
+    assert late in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("training", "says"), [("b/takes", "held-out clips; expected at least"), ("typo", "typo")]
+)
+def test_the_training_music_is_checked_before_a_target_is_judged(
+    folders, capsys, monkeypatch, training, says
+):
+    monkeypatch.setattr("ritornello.cli.report.judge_target", never)
+    words = ("--reference", folders / "real", *FAST, "--training", folders / training)
+    assert report(folders / "a/takes", *words, "-o", folders / "report.html") == 1
+    assert says in capsys.readouterr().err
+
+
+def test_what_was_judged_survives_a_search_without_notes(folders):
+    """Noise has too few onsets to be searched: the page says so, and has the figures."""
+    words = ["--reference", str(folders / "real"), *map(str, FAST), "--long", "0"]
+    setting = setting_of(build_parser().parse(["x", *words]))
+    target = str(folders / "a/takes")
+    judged = judge_target(target, bench_of([target], setting), folders, lambda *_: None)
+    part = part_of(judged, 1, judged.reference, setting, lambda *_: None)
+    assert part.figures == judged.judgement.figures
+    assert part.originality_warnings[0].startswith("No originality: ")
+
+
+def never(*args):
+    raise AssertionError("judged before all was checked")
 
 
 def test_the_page_needs_a_name_that_browsers_know(folders, capsys):

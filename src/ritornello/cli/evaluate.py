@@ -4,12 +4,19 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ritornello.cli.console import VerbParser, duration_s, emit, output_path, table
-from ritornello.errors import ConfigError, RitornelloError
+from ritornello.cli.console import (
+    UsageError,
+    VerbParser,
+    duration_s,
+    emit,
+    output_path,
+    table,
+)
+from ritornello.errors import CheckpointError, ConfigError, RitornelloError
 
 if TYPE_CHECKING:
     from ritornello.cli.material import Material
@@ -56,15 +63,15 @@ def run(argv: list[str]) -> int:
     if argv[:1] == ["codec"]:
         return _run_codec(argv[1:])
     options = build_parser().parse(argv)
-    if options.out is not None:
-        output_path(options.out, (".json",))
     setting = setting_of(options)
+    if options.out is not None:
+        result_path(options.out, ".json", reference=setting.reference)
 
     from ritornello.checkpoint import write_json
     from ritornello.cli.data import progress_bar
 
     with kept(setting.cache) as folder, progress_bar("judging") as progress:
-        judged = judge_target(options.target, setting, folder, progress)
+        judged = judge_target(options.target, bench_of([options.target], setting), folder, progress)
     command = shlex.join(["ritornello", "evaluate", *argv])
     judgement = judged.judgement.with_more({}, command=command)
     values = judgement.to_json()
@@ -128,6 +135,8 @@ def setting_of(options: Any) -> Setting:
         raise ConfigError(
             f"--clips is {options.clips} and --long {options.long}; expected at least 1 and 0"
         )
+    if options.metrics == ():
+        raise UsageError(f"--metrics names none; expected {', '.join(_metrics())}")
     return Setting(
         reference=options.reference.expanduser(),
         split=options.split,
@@ -140,6 +149,29 @@ def setting_of(options: Any) -> Setting:
         long_s=options.long_seconds,
         cache=options.cache,
     )
+
+
+def result_path(path: Path, *suffixes: str, reference: Path) -> None:
+    """Refuse, before any work, a file that cannot be written or lies in the reference."""
+    output_path(path, suffixes)
+    if reference.is_dir() and path.resolve().is_relative_to(reference.resolve()):
+        raise ConfigError(
+            f"cannot write {path}: it is inside the reference {reference}; give another place"
+        )
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}; give another place"
+        ) from error
+
+
+def _metrics() -> tuple[str, ...]:
+    """All that --metrics may name."""
+    from ritornello.evaluation.judgement import METRICS
+
+    return (*METRICS, "structure")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -160,6 +192,60 @@ def kept(cache: Path | None) -> Iterator[Path]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What every target is judged by, found and checked once."""
+
+    setting: Setting
+    reference: "ClipSet"
+    embeddings: Sequence[Any]
+
+
+def bench_of(targets: Sequence[str], setting: Setting) -> Bench:
+    """The bench for `targets`; whatever can be refused is refused here, before any is judged.
+
+    Raises:
+        ConfigError: An unknown metric or embedding.
+        DataError: A reference or a folder without clips; neither a model nor a folder.
+        CheckpointError: A model that cannot be read.
+    """
+    from ritornello.evaluation.clips import clips_of
+
+    asked = setting.metrics
+    unknown = set(asked or ()) - set(_metrics())
+    if unknown:
+        raise ConfigError(f"there is no metric {min(unknown)!r}; expected {', '.join(_metrics())}")
+    # Twice as many clips: metrics compare equal numbers and keep the other half for their null.
+    reference = clips_of(
+        setting.reference,
+        seconds=setting.seconds,
+        count=2 * setting.clips,
+        seed=setting.seed,
+        split=setting.split,
+    )
+    lengths_s = [setting.seconds]
+    if setting.long_takes and asked is not None and "structure" in asked:
+        lengths_s.append(setting.long_s)
+        clips_of(setting.reference, seconds=setting.long_s, count=1, split=setting.split)
+    for target in targets:
+        _check_target(target, setting, lengths_s)
+    return Bench(setting=setting, reference=reference, embeddings=_embeddings(setting))
+
+
+def _check_target(target: str, setting: Setting, lengths_s: Sequence[float]) -> None:
+    """Refuse what is no model and holds no clips of these lengths."""
+    from ritornello.cli.material import material
+    from ritornello.evaluation.clips import clips_of
+    from ritornello.loading import find
+
+    try:
+        find(target)
+    except CheckpointError:  # a folder, or an error that `material` tells: nothing is played
+        found = material(target, takes=1, seconds=setting.seconds, seed=setting.seed, folder=Path())
+        for seconds in lengths_s:
+            clips_of(found.folder, seconds=seconds, count=1, seed=setting.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """A target's judgement, and the clips behind it for whoever wants to show them."""
 
@@ -170,12 +256,12 @@ class Judged:
     long: "ClipSet | None"
 
 
-def judge_target(target: str, setting: Setting, folder: Path, progress: Progress) -> Judged:
+def judge_target(target: str, bench: Bench, folder: Path, progress: Progress) -> Judged:
     """Everything the metrics say of one target.
 
     Args:
         target: A model, a folder of audio, or a manifest.
-        setting: How to judge.
+        bench: What to judge by, checked with this target.
         folder: Where takes of a model go.
         progress: Called as progress(done, total, what is being done).
     """
@@ -183,20 +269,12 @@ def judge_target(target: str, setting: Setting, folder: Path, progress: Progress
 
     from ritornello.cli.material import material
     from ritornello.evaluation.clips import clips_of
-    from ritornello.evaluation.judgement import METRICS, judge
+    from ritornello.evaluation.judgement import judge
+    from ritornello.evaluation.sets import shared
 
+    setting, real = bench.setting, bench.reference
     asked = setting.metrics
-    unknown = set(asked or ()) - {*METRICS, "structure"}
-    if unknown:
-        raise ConfigError(
-            f"there is no metric {min(unknown)!r}; expected {', '.join((*METRICS, 'structure'))}"
-        )
     count, seconds, seed = setting.clips, setting.seconds, setting.seed
-    # First the reference, so that nothing is played for one that is not there. Twice as many
-    # clips: metrics compare equal numbers and keep the other half for their null.
-    real = clips_of(
-        setting.reference, seconds=seconds, count=2 * count, seed=seed, split=setting.split
-    )
     found = material(
         target, takes=count, seconds=seconds, seed=seed, folder=folder, progress=progress
     )
@@ -206,12 +284,15 @@ def judge_target(target: str, setting: Setting, folder: Path, progress: Progress
         made,
         real,
         draw=draw,
-        embeddings=_embeddings(setting),
+        embeddings=bench.embeddings,
         metrics=None if asked is None else [name for name in asked if name != "structure"],
         cache=setting.cache.expanduser() / "embeddings" if setting.cache else None,
         progress=progress,
         name=found.name,
     )
+    # What makes the figures worthless comes before what makes them rough.
+    first = (*shared(made, real), *judgement.warnings)
+    judgement = replace(judgement, warnings=tuple(dict.fromkeys(first)))
     settings = {**asdict(setting), "reference": str(setting.reference), "cache": None}
     judgement = judgement.with_more(
         {}, setting=settings, speed=found.speed, weights=found.weights_sha256
@@ -235,8 +316,14 @@ def _codec_of(model: str) -> Any:
     """The codec of a model, whose latents are a space of their own."""
     from ritornello.loading import find
 
-    found = find(model)
-    found.require(frozenset({"reconstruct"}))
+    try:
+        found = find(model)
+        found.require(frozenset({"reconstruct"}))
+    except RitornelloError as error:
+        raise ConfigError(
+            f"no embedding {model!r}; expected {EMBEDDING}, FILE.onnx, or a model whose codec "
+            f"embeds ({error})"
+        ) from error
     return cast(Any, found.load()).codec
 
 
@@ -279,11 +366,12 @@ def _with_structure(
 def lines(judgement: "Judgement") -> list[str]:
     """The judgement as a table and sentences."""
     from ritornello.evaluation.reading import beside, is_detail, judged, reading, shown
+    from ritornello.evaluation.sets import counted
 
     made, real = judgement.material["generated"], judgement.material["reference"]
     heading = (
-        f"{judgement.name}: {made['clips']} clips of {made['seconds']:g} s from "
-        f"{made['recordings']} recordings, against {real['clips']} of {real['source']}"
+        f"{judgement.name}: {counted(made['clips'], 'clip')} of {made['seconds']:g} s from "
+        f"{counted(made['recordings'], 'recording')}, against {real['clips']} of {real['source']}"
     )
     rows = []
     names = [name for name in judged(judgement.figures) if not is_detail(name)]

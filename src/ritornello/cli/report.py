@@ -7,9 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ritornello.cli.console import VerbParser, emit, output_path
-from ritornello.cli.evaluate import Judged, Setting, add_setting, judge_target, kept, setting_of
-from ritornello.errors import ConfigError
+from ritornello.cli.console import VerbParser, emit
+from ritornello.cli.evaluate import (
+    Judged,
+    Setting,
+    add_setting,
+    bench_of,
+    judge_target,
+    kept,
+    result_path,
+    setting_of,
+)
+from ritornello.errors import ConfigError, RitornelloError
 
 if TYPE_CHECKING:
     from ritornello.evaluation.clips import ClipSet
@@ -24,10 +33,10 @@ Progress = Callable[[int, int, str], None]
 def run(argv: list[str]) -> int:
     """Judge every target by the same reference and write the page."""
     options = build_parser().parse(argv)
-    output_path(options.out, SUFFIXES)
     if options.takes < 1:
         raise ConfigError(f"--takes is {options.takes}; expected at least 1")
     setting = setting_of(options)
+    result_path(options.out, *SUFFIXES, reference=setting.reference)
 
     from ritornello.cli.data import progress_bar
     from ritornello.evaluation.report_page import page
@@ -84,12 +93,14 @@ def gather(
     """Everything the page shows, one target after the other."""
     from ritornello.evaluation.report import Report, excerpts_of, told_apart
 
+    if setting.cache is None:  # what embeds or is fingerprinted for one target serves the next
+        setting = replace(setting, cache=folder)
+    bench = bench_of(options.targets, setting)
+    training = training_of(options.training, bench.reference, setting, progress)
     parts: list[SystemPart] = []
-    reference: ClipSet | None = None
     for target in options.targets:
-        judged = judge_target(target, setting, folder, progress)
-        reference = judged.reference
-        parts.append(part_of(judged, options, setting, progress))
+        judged = judge_target(target, bench, folder, progress)
+        parts.append(part_of(judged, options.takes, training, setting, progress))
     names = told_apart([part.name for part in parts])
     parts = [
         replace(part, judgement=replace(part.judgement, name=name))
@@ -98,43 +109,72 @@ def gather(
     return Report(
         title=options.title,
         systems=parts,
-        reference=excerpts_of(reference or (), options.takes),
+        reference=excerpts_of(bench.reference, options.takes),
         command=command,
     )
 
 
-def part_of(judged: Judged, options: Any, setting: Setting, progress: Progress) -> "SystemPart":
+def training_of(
+    source: Path | None, reference: "ClipSet", setting: Setting, progress: Progress
+) -> "ClipSet | None":
+    """The training music, if it was given; refused before any work if it cannot be searched.
+
+    Raises:
+        DataError: No such music, clips too short or too few, or music of the reference in it.
+    """
+    if source is None:
+        return None
+
+    from ritornello.evaluation import originality
+    from ritornello.evaluation.clips import clips_of
+
+    source = source.expanduser()
+    training = clips_of(
+        source,
+        seconds=setting.seconds,
+        count=None,
+        seed=setting.seed,
+        split="train" if source.is_file() else None,
+        progress=progress,
+    )
+    # No output is made yet; they will be as long as the reference's clips, and at least one.
+    originality.validate(reference[:1], training, reference)
+    return training
+
+
+def part_of(
+    judged: Judged,
+    takes: int,
+    training: "ClipSet | None",
+    setting: Setting,
+    progress: Progress,
+) -> "SystemPart":
     """What the page shows of one target."""
     from ritornello.evaluation.report import SystemPart, close_pairs, excerpts_of, long_piece
 
     part = SystemPart(
         judgement=judged.judgement,
-        excerpts=excerpts_of(judged.generated, options.takes),
+        excerpts=excerpts_of(judged.generated, takes),
         long_pieces=[long_piece(clip) for clip in list(judged.long or ())[:LONG_SHOWN]],
     )
-    if options.training is None:
+    if training is None:
         return part
 
     import numpy as np
 
     from ritornello.evaluation import originality
-    from ritornello.evaluation.clips import clips_of
 
-    training = options.training.expanduser()
-    found = originality.evaluate(
-        judged.generated,
-        clips_of(
+    try:
+        found = originality.evaluate(
+            judged.generated,
             training,
-            seconds=setting.seconds,
-            count=None,
-            seed=setting.seed,
-            split="train" if training.is_file() else None,
-        ),
-        judged.reference,
-        draw=np.random.default_rng(setting.seed),
-        cache=setting.cache.expanduser() / "fingerprints" if setting.cache else None,
-        progress=progress,
-    )
+            judged.reference,
+            draw=np.random.default_rng(setting.seed),
+            cache=setting.cache.expanduser() / "fingerprints" if setting.cache else None,
+            progress=progress,
+        )
+    except RitornelloError as error:  # what was judged is not thrown away for it
+        return replace(part, originality_warnings=[f"No originality: {error}"])
     return replace(
         part,
         pairs=close_pairs(found),

@@ -1,6 +1,5 @@
 """`ritornello reproduce TABLE`: the project's own tables, made again with one command."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,8 @@ SETTINGS_FILE, RESULT_FILE, PAGE_FILE, PICTURE_FILE = (
     "table.md",
     "picture.png",
 )
+CLIPS_FOLDER = "sets"
+ADDS = ("midi_sha256", "other", "sound_font")
 OTHER_MUSIC = Path("/usr/share/games/unknown-horizons")
 
 
@@ -95,7 +96,6 @@ def _metrics_sanity(argv: list[str]) -> int:
     from ritornello.evaluation import sanity_run, sanity_table
 
     folder = options.out
-    voices, weights = _voices(options.model)
     plan = sanity_run.Plan(
         folder=folder,
         reference=options.reference,
@@ -106,6 +106,8 @@ def _metrics_sanity(argv: list[str]) -> int:
         **({} if options.clips is None else {"clips": options.clips}),
         notes=not options.without_notes,
     )
+    sanity_run.check(plan)
+    voices, weights = _voices(options.model)
     folder.mkdir(parents=True, exist_ok=True)
     _same_settings(folder / SETTINGS_FILE, {**plan.settings(), "weights_sha256": weights})
     with progress_bar("sanity") as progress:
@@ -155,14 +157,23 @@ def training_works(folder: Path) -> frozenset[str]:
 
 
 def _same_settings(file: Path, settings: Mapping[str, Any]) -> None:
-    """Write the settings, or refuse a folder that holds another run's."""
-    if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        changed = sorted(key for key in settings if before.get(key) != settings[key])
+    """Write the settings, or refuse a folder that holds clips of another run.
+
+    What was not there before (ADDS) only adds sets, and the notes are heard when they are asked
+    for: neither contradicts what is kept.
+    """
+    from ritornello.checkpoint import read_json, write_json
+
+    if file.exists() and (file.parent / CLIPS_FOLDER).is_dir():
+        before = read_json(file)
+        changed = sorted(
+            key
+            for key in settings.keys() - {"notes"}
+            if before.get(key) != settings[key] and not (key in ADDS and before.get(key) is None)
+        )
         if changed:
             raise ConfigError(
                 f"{file.parent} holds a run with other settings ({', '.join(changed)}); give "
                 "another folder, or the same settings to go on"
             )
-        return
-    file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_json(file, dict(settings))

@@ -5,6 +5,7 @@ where no held-out piano was given, the piano recipe's renders of music21's keybo
 so that anyone can repeat the table.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 
 from ritornello.data.recipes.piano import PianoRecipe, make_piano
 from ritornello.data.recipes.render import find_sound_font, load_fluidsynth
-from ritornello.errors import DataError, MissingDependencyError
+from ritornello.errors import ConfigError, DataError, MissingDependencyError
 from ritornello.evaluation import sanity_material as material
 from ritornello.evaluation import sanity_measures as measures
 from ritornello.evaluation.clips import Clip, clips_of
 from ritornello.evaluation.embedding import Embedding
+from ritornello.evaluation.patches import LEAST_ITEMS
 from ritornello.evaluation.sanity import CLIP_S, CLIPS, GRADES, INSTRUMENTS, LOUDNESS_LUFS, SEED
 from ritornello.evaluation.sanity_material import Sample, Sound
 from ritornello.evaluation.sanity_table import SanityTable
@@ -68,12 +70,35 @@ class Plan:
             if self.reference is None
             else str(self.reference.resolve()),
             "split": self.held_out,
+            "midi_sha256": _hash_of_midi(self.midi) if self.midi else None,
             "other": None if self.other is None else str(self.other.resolve()),
+            "sound_font": self._sound_font(),
+            "notes": self.notes,
             "clips": self.clips,
             "seconds": CLIP_S,
             "seed": SEED,
             "loudness_lufs": LOUDNESS_LUFS,
         }
+
+    def _sound_font(self) -> str | None:
+        """Name and hash of the sound font, None where nothing is rendered or there is none."""
+        if self.reference is not None and not self.midi:
+            return None
+        try:
+            font = find_sound_font(self.sound_font)
+        except MissingDependencyError:
+            return None
+        with font.open("rb") as file:
+            return f"{font.name} {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+
+
+def _hash_of_midi(folders: Sequence[Path]) -> str:
+    """The hash of all MIDI files below `folders`: their names there and what they hold."""
+    whole = hashlib.sha256()
+    for name, entry in sorted(material.midi_files(folders).items()):
+        whole.update(f"{name}\n".encode())
+        whole.update(hashlib.sha256(entry.path.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +118,34 @@ class Voices:
     take: Callable[[int, float], Audio]
     trained_on: frozenset[str]
     embeddings: tuple[Embedding, ...]
+
+
+def check(plan: Plan) -> None:
+    """Refuse a plan that cannot become a table, before anything is made or written.
+
+    Raises:
+        ConfigError: Too few clips, or a sound font that is not there.
+        DataError: A folder without what it should hold.
+        MissingDependencyError: What renders the default material is not installed.
+    """
+    if plan.clips < LEAST_ITEMS:
+        raise ConfigError(f"--clips is {plan.clips}; expected at least {LEAST_ITEMS}")
+    if plan.reference is None:
+        load_fluidsynth()
+    if plan.reference is None or plan.sound_font is not None:
+        find_sound_font(plan.sound_font)
+    kept = plan.folder.resolve()
+    for source, split in ((plan.reference, plan.held_out), (plan.other, None)):
+        if source is None:
+            continue
+        if source.is_dir() and kept.is_relative_to(source.resolve()):
+            raise ConfigError(
+                f"{plan.folder} is inside {source}, whose music would then be its own clips; give "
+                "another folder"
+            )
+        clips_of(source, seconds=CLIP_S, count=1, seed=SEED, split=split)
+    if plan.midi:
+        material.midi_files(plan.midi)
 
 
 def run(plan: Plan, voices: Voices, progress: Progress | None = None) -> SanityTable:

@@ -22,6 +22,7 @@ from ritornello.audio.io import probe
 from ritornello.errors import DataError
 from ritornello.evaluation import excerpts, onsets, stereo
 from ritornello.evaluation.clips import Clip, ClipSet
+from ritornello.evaluation.patches import LEAST_ITEMS
 from ritornello.evaluation.spectra import decibels, power, power_of_two_near
 from ritornello.interfaces import Audio
 
@@ -93,11 +94,18 @@ def worth(generated: Side, reference: Side) -> list[str]:
     size = min(generated.clips, reference.clips // 2)
     if size < FEW_CLIPS:
         warnings.append(
-            f"Distances compare {size} clips a side, the smaller of the generated clips and half "
-            f"of the reference: intervals are wide. From {FEW_CLIPS} on they mean something."
+            f"Distances compare {counted(size, 'clip')} a side, the smaller of the generated clips "
+            f"and half of the reference: intervals are wide. From {FEW_CLIPS} on they mean "
+            "something."
         )
     for what, side in (("generated", generated), ("reference", reference)):
-        if side.recordings < side.clips:
+        if side.recordings < min(side.clips, LEAST_ITEMS):
+            # In the words of the distances, so that the number is told once.
+            warnings.append(
+                f"{what}: {side.recordings} recordings only, so that every clip counts as "
+                "independent: the intervals are too narrow and the null is too near"
+            )
+        elif side.recordings < side.clips:
             warnings.append(
                 f"The {side.clips} {what} clips come from {side.recordings} recordings: those of "
                 "one recording are alike, and the intervals narrower than they should be."
@@ -122,9 +130,14 @@ def shared(generated: ClipSet, reference: ClipSet) -> list[str]:
     if not both:
         return []
     return [
-        f"{len(both)} recordings are on both sides: distances between them say nothing of music "
-        "made anew."
+        f"{counted(len(both), 'recording')} on both sides: distances say nothing of music made "
+        "anew where the same is compared with itself."
     ]
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things, as one says it: `1 clip`, `2 clips`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 # ---- what is measured of each clip -----------------------------------------------------------
