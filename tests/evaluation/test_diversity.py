@@ -55,6 +55,24 @@ def test_distances_are_euclidean():
     assert diversity.pairwise_distances(features) == pytest.approx(np.array([[0, 5], [5, 0]]))
 
 
+def test_the_reference_is_a_sample_too_and_clips_of_a_recording_stay_together(music):
+    draw = np.random.default_rng(0)
+    takes = np.repeat(music, 4, axis=0)
+    names = [index // 4 for index in range(len(takes))]
+    loose, together = (
+        diversity.evaluate(takes, takes, draw, generated_recordings=n, reference_recordings=n)
+        for n in (None, names)
+    )
+    for name, figure in together.items():
+        assert figure.value == pytest.approx(1)
+        assert figure.items == len(music)
+        assert figure.high - figure.low > 1.4 * (loose[name].high - loose[name].low)
+    # As many takes as make their own part of the interval nothing.
+    many = np.repeat(music, 20, axis=0)
+    sure = diversity.inner_variety(many, music, draw)
+    assert sure.high - sure.low > 0.05
+
+
 def test_refuses_sets_without_pairs(music):
     draw = np.random.default_rng(0)
     with pytest.raises(DataError, match="got 1 takes"):

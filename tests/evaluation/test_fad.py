@@ -79,6 +79,19 @@ def test_equal_music_lies_within_the_null_and_at_zero_in_infinity():
     assert figures["fad"].items == figures["fad_null"].items == 80
 
 
+def test_the_fit_does_not_see_the_bend_that_the_warning_tells_of():
+    # Equal music, patches alike inside a clip, fewer clips than dimensions.
+    draw = rng(6)
+    made, real = (clips(draw, n, dim=60, patches=40, alike=0.9) for n in (30, 60))
+    figures = fad.evaluate(made, real, draw)
+    assert figures["fad_infinity_fit"].value > 0.97
+    assert not figures["fad_infinity_fit"].has_interval
+    assert figures["fad_infinity"].value > 0.3  # of a variance of 6
+    null = figures["fad_infinity_null"]
+    assert null.low < figures["fad_infinity"].value < null.high
+    assert any("fit (R^2) near 1 all the same" in line for line in fad.warnings(made, real))
+
+
 def test_shifted_music_lies_outside_the_null_by_the_shift():
     draw = rng(4)
     figures = fad.evaluate(clips(draw, 80, dim=20, shift=0.6), clips(draw, 160, dim=20), draw)
@@ -149,6 +162,11 @@ def test_warns_of_few_patches_and_few_recordings():
     assert told[0] == "generated: 60 patches; figures are steady from about 1000 on"
     assert "reference: 2 recordings only" in told[1]
     assert "about 30 patches of 50 dimensions a side: below 100" in told[3]
+    # Patches enough, but of too few recordings.
+    few = [clips(rng(seed), 80, dim=50, patches=50) for seed in (1, 2)]
+    assert [line.split(":")[0] for line in fad.warnings(*few)] == [
+        "FAD compares 40 recordings of 50 dimensions a side"
+    ]
     many = [clips(rng(seed), 400) for seed in (1, 2)]
     assert fad.warnings(*many) == []
 

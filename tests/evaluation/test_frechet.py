@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ritornello.errors import DataError
 from ritornello.evaluation import excerpts, frechet
+from ritornello.evaluation.reading import apart
 
 
 def gaussians(seed, rank=4, dim=4):
@@ -70,11 +71,58 @@ def test_other_music_lies_outside_the_null():
     assert figures["frechet_distance"].low > figures["frechet_null"].high
 
 
+@pytest.mark.slow
+def test_two_equal_generators_are_rarely_apart(monkeypatch):
+    monkeypatch.setattr(frechet, "SPLITS", 20)  # they only steady the value
+    # The reference is common to both, and each lies at the same true distance from it.
+    trials, apart_ = 10, 0
+    for trial in range(trials):
+        real = recordings([trial, 0], 32)
+        figures = [
+            frechet.evaluate(
+                real, recordings([trial, which], 16, offset=0.5), np.random.default_rng(trial)
+            )["frechet_distance"]
+            for which in (1, 2)
+        ]
+        apart_ += apart(*figures)
+    assert apart_ <= 1
+
+
+def test_clips_of_one_recording_stay_together():
+    # Eight recordings a side, four clips each that are the same but for a breath.
+    names = [index // 4 for index in range(32)]
+    real, made = (
+        np.repeat(recordings(seed, 8), 4, axis=0)
+        + 0.01 * np.random.default_rng(seed).standard_normal((32, 3, excerpts.DIM))
+        for seed in (1, 2)
+    )
+    split = frechet.evaluate(
+        real,
+        made,
+        np.random.default_rng(0),
+        generated_recordings=names,
+        reference_recordings=names,
+    )
+    loose = frechet.evaluate(real, made, np.random.default_rng(0))
+    assert (split["frechet_distance"].items, loose["frechet_distance"].items) == (4, 16)
+    assert split["frechet_null"].value > 1.5 * loose["frechet_null"].value
+    widths = [f["frechet_distance"].high - f["frechet_distance"].low for f in (split, loose)]
+    assert widths[0] > 1.5 * widths[1]
+
+
+def test_too_few_takes_to_halve_have_no_interval():
+    figure = frechet.evaluate(recordings(1, 4), recordings(2, 2), np.random.default_rng(0))
+    assert np.isfinite(figure["frechet_distance"].value)
+    assert not figure["frechet_distance"].has_interval
+
+
 def test_refuses_sets_too_small_to_split():
     draw = np.random.default_rng(0)
     with pytest.raises(DataError, match="got 3 real and 2 generated"):
         frechet.evaluate(recordings(1, 3), recordings(2, 2), draw)
     with pytest.raises(DataError, match="NaN"):
         frechet.evaluate(recordings(1, 4), np.full((2, 3, excerpts.DIM), np.nan), draw)
+    with pytest.raises(DataError, match="got 1 recordings for 4 clips"):
+        frechet.evaluate(recordings(1, 4), recordings(2, 2), draw, reference_recordings=["a"])
     with pytest.raises(DataError, match="two or more"):
         frechet.set_distance(np.zeros((1, 2)), np.zeros((3, 2)))

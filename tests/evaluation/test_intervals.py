@@ -1,10 +1,12 @@
+import json
+import math
 from functools import partial
 
 import numpy as np
 import pytest
 
 from ritornello.errors import DataError
-from ritornello.evaluation import intervals
+from ritornello.evaluation import intervals, reading
 
 
 def mean_of(values, chosen):
@@ -41,9 +43,30 @@ def test_same_seed_gives_the_same_interval():
     assert one == other
 
 
-def test_single_item_has_no_spread():
+def test_single_item_has_no_interval_anywhere():
     figure = intervals.mean_interval(np.array([3.0]), np.random.default_rng(0))
-    assert (figure.value, figure.low, figure.high, figure.items) == (3, 3, 3, 1)
+    assert (figure.value, figure.items) == (3, 1)
+    assert math.isnan(figure.low)
+    assert math.isnan(figure.high)
+    assert str(figure) == "3 [-]"
+    assert reading.interval(figure) == "-"
+    told = json.loads(json.dumps(figure.to_dict(), allow_nan=False))
+    assert told == {"value": 3, "low": None, "high": None, "items": 1}
+
+
+def test_a_ratio_of_two_samples_is_less_sure_than_one_of_its_sides():
+    draw = np.random.default_rng(0)
+    made, real = draw.uniform(1, 3, 200), draw.uniform(1, 3, 10)
+
+    def ratio(chosen, others):
+        return made[chosen].mean() / real[others].mean()
+
+    both = intervals.resampled_pair(200, 10, ratio, draw)
+    one = intervals.resampled(200, lambda chosen: ratio(chosen, np.arange(10)), draw)
+    assert both.value == one.value
+    assert both.low < one.low < one.high < both.high
+    assert both.high - both.low > 2 * (one.high - one.low)
+    assert not intervals.resampled_pair(200, 1, ratio, draw).has_interval
 
 
 def test_rows_are_summarised_by_name():

@@ -318,6 +318,19 @@ def heard_of(values, recordings):
     ]
 
 
+def test_fad_and_its_null_are_of_one_size():
+    # Equal music: what is left is the bias, which is that of the null at the same size only.
+    draw = np.random.default_rng(1)
+    found = []
+    for _ in range(6):
+        made, real = (draw.standard_normal((n, 6, 8)) for n in (16, 32))
+        heard = [heard_of(x, [str(n) for n in range(len(x))]) for x in (made, real)]
+        found.append(sanity_measures._fad(heard[0], heard[1], "e", draw))
+    value, null = (np.mean([each[name].value for each in found]) for name in ("fad", "fad_null"))
+    assert value == pytest.approx(null, rel=0.12)  # 3/4 of it against all of the reference
+    assert all(each["fad"].items == each["fad_null"].items == 16 for each in found)
+
+
 def test_the_gap_of_the_same_clips_is_sharper_than_the_figures_are():
     draw = np.random.default_rng(0)
     names = [str(n) for n in range(12)]

@@ -3,6 +3,8 @@
 Conventions
     generated   features of takes (takes, dim), see `excerpts`
     real        features of real excerpts of the same length (excerpts, dim)
+    recordings  for every take or excerpt the recording it is from (see `patches`); both sets are
+                resampled by recordings, as the reference is a sample too
 
 Metrics
     variety_ratio    mean distance between takes over the mean distance between real excerpts;
@@ -18,7 +20,8 @@ from jaxtyping import Float
 
 from ritornello.errors import DataError
 from ritornello.evaluation.excerpts import standardised
-from ritornello.evaluation.intervals import Estimate, resampled
+from ritornello.evaluation.intervals import Estimate, resampled_pair
+from ritornello.evaluation.patches import Recordings, item_numbers
 
 Set = Float[np.ndarray, "_excerpts dim"]
 PiecedSet = Float[np.ndarray, "_recordings _pieces dim"]
@@ -58,28 +61,64 @@ def mean_distance(
     return float(distances[np.ix_(chosen, chosen)][different].mean())
 
 
-def variety_ratio(generated: Set, real: Set, draw: np.random.Generator) -> Estimate:
-    """Mean distance between takes over that between real excerpts, interval over takes.
+def clips_by_item(clips: int, recordings: Recordings) -> list[np.ndarray]:
+    """The indices of the clips of every recording."""
+    if recordings is not None and len(recordings) != clips:
+        raise DataError(
+            f"got {len(recordings)} recordings for {clips} clips; expected one for each"
+        )
+    item = np.array(item_numbers(clips, recordings))
+    return [np.flatnonzero(item == number) for number in range(item.max() + 1)]
+
+
+def variety_ratio(
+    generated: Set,
+    real: Set,
+    draw: np.random.Generator,
+    *,
+    generated_recordings: Recordings = None,
+    reference_recordings: Recordings = None,
+) -> Estimate:
+    """Mean distance between takes over that between real excerpts, interval over recordings.
 
     Raises:
         DataError: Fewer than two takes or excerpts, or real excerpts that are all the same.
     """
     validate(generated, "takes")
     validate(real, "real excerpts")
-    usual = mean_distance(pairwise_distances(standardised(real, real)))
-    if usual == 0:
+    usual = pairwise_distances(standardised(real, real))
+    if mean_distance(usual) == 0:
         raise DataError("the real excerpts are all the same; expected different recordings")
     distances = pairwise_distances(standardised(generated, real))
-    return resampled(len(generated), lambda chosen: mean_distance(distances, chosen) / usual, draw)
+    made = clips_by_item(len(generated), generated_recordings)
+    true = clips_by_item(len(real), reference_recordings)
+
+    def ratio(chosen: np.ndarray, others: np.ndarray) -> float:
+        over = mean_distance(usual, np.concatenate([true[n] for n in others]))
+        # One excerpt drawn over and over differs from nothing: no figure.
+        return mean_distance(distances, np.concatenate([made[n] for n in chosen])) / (
+            over or np.nan
+        )
+
+    return resampled_pair(len(made), len(true), ratio, draw)
 
 
-def inner_variety(generated: PiecedSet, real: PiecedSet, draw: np.random.Generator) -> Estimate:
-    """Mean distance between pieces of one take over that in real recordings, interval over takes.
+def inner_variety(
+    generated: PiecedSet,
+    real: PiecedSet,
+    draw: np.random.Generator,
+    *,
+    generated_recordings: Recordings = None,
+    reference_recordings: Recordings = None,
+) -> Estimate:
+    """Mean distance between pieces of one take over that in real ones, interval over recordings.
 
     Args:
         generated: Features of the pieces of every take, in pieces of the same length.
         real: The same of real recordings.
         draw: Source of the resampling.
+        generated_recordings: As `ClipSet.recordings`.
+        reference_recordings: The same of the reference.
 
     Raises:
         DataError: Fewer than two pieces per take, or real recordings that never change.
@@ -93,14 +132,33 @@ def inner_variety(generated: PiecedSet, real: PiecedSet, draw: np.random.Generat
     )
     if usual.mean() == 0:
         raise DataError("the real recordings never change; expected music")
-    return resampled(len(generated), lambda chosen: float(each[chosen].mean() / usual.mean()), draw)
+    made = clips_by_item(len(generated), generated_recordings)
+    true = clips_by_item(len(real), reference_recordings)
+
+    def ratio(chosen: np.ndarray, others: np.ndarray) -> float:
+        inside = each[np.concatenate([made[n] for n in chosen])].mean()
+        over = usual[np.concatenate([true[n] for n in others])].mean()
+        return float(inside / (over or np.nan))
+
+    return resampled_pair(len(made), len(true), ratio, draw)
 
 
 def evaluate(
-    generated: PiecedSet, real: PiecedSet, draw: np.random.Generator
+    generated: PiecedSet,
+    real: PiecedSet,
+    draw: np.random.Generator,
+    *,
+    generated_recordings: Recordings = None,
+    reference_recordings: Recordings = None,
 ) -> dict[str, Estimate]:
-    """Variety among takes (their pieces averaged) and inside takes."""
+    """Variety among takes (their pieces averaged) and inside takes; recordings as `ClipSet`'s."""
+    recordings = {
+        "generated_recordings": generated_recordings,
+        "reference_recordings": reference_recordings,
+    }
     return {
-        "variety_ratio": variety_ratio(generated.mean(axis=1), real.mean(axis=1), draw),
-        "inner_variety": inner_variety(generated, real, draw),
+        "variety_ratio": variety_ratio(
+            generated.mean(axis=1), real.mean(axis=1), draw, **recordings
+        ),
+        "inner_variety": inner_variety(generated, real, draw, **recordings),
     }

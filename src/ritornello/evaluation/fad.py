@@ -14,9 +14,11 @@ Metrics
     fad                    at a size that the null has too; mean over splits of the reference
     fad_null               real against real at that size: two halves of the reference
     fad_all                all clips against all: what the literature calls FAD
-    fad_infinity           fad extrapolated to endless sets; 0 for equal music, may come out below
+    fad_infinity           fad extrapolated to endless sets; its null for equal music, which is 0
+                           with enough recordings, and may come out below
     fad_infinity_null      the same of the reference's halves
-    fad_infinity_fit       R^2 of the straight line behind it; far from 1: do not trust it
+    fad_infinity_fit       R^2 of the straight line behind it; far from 1: do not trust it; near 1
+                           it does not rule out a bend further on
 
 Bias. FAD of finite sets is too large, by about c / patches, even when both are the same music: with
 200 dimensions and 1000 patches by more than many a difference between models. So `fad` means
@@ -24,7 +26,9 @@ nothing but beside `fad_null`; and `fad_infinity` (Chong & Forsyth 2020 for pict
 2024 for audio) follows it down to 1 / patches = 0. Deviation: both sets shrink together (with a
 fixed reference its own part of the bias would remain), and whole items are drawn, without
 replacement: patches of one clip are alike, and a patch drawn twice lowers the rank. Below about as
-many patches as dimensions the bias is no straight line any more; `warnings` says when.
+many patches as dimensions the bias is no straight line any more; and where the patches of an item
+are alike it is the items that must be as many. `warnings` says when; R^2 over the few sizes there
+are does not, as a bend that lies beyond them leaves it near 1.
 
 Intervals. A bootstrap draws items twice, which is a smaller sample in disguise and raises the very
 bias. Here half of the items is drawn without replacement. By the correction for finite populations,
@@ -41,18 +45,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ritornello.evaluation.frechet import set_distance
-from ritornello.evaluation.intervals import Estimate
+from ritornello.evaluation.intervals import Estimate, around, without_interval
 from ritornello.evaluation.patches import (
     Patches,
     PatchSet,
     Recordings,
+    halves,
     pooled,
     validate_pair,
 )
 from ritornello.evaluation.patches import warnings as warnings_of_set
 
 SPLITS = 16
-HALVES = 40
 POINTS = 4
 SMALLEST_PART = 5
 
@@ -142,8 +146,7 @@ def spread_over_halves(
     At infinity by the shortest line there is: through a half of each set and its two quarters.
     """
     at_half, at_infinity = [], []
-    for _ in range(HALVES):
-        orders = [draw.permutation(x.items)[: x.items // 2] for x in (one, other)]
+    for orders in halves(one, other, draw):
         whole = set_distance(one.of_items(orders[0]), other.of_items(orders[1]))
         quarters = zip(*(np.array_split(order, 2) for order in orders), strict=True)
         smaller = [set_distance(one.of_items(a), other.of_items(b)) for a, b in quarters]
@@ -186,14 +189,8 @@ def evaluate(
         "fad_all": around(distance(made, real), deviation, made.items, lowest=0.0),
         "fad_infinity": around(mean.at_infinity(), deviation_at_infinity, size),
         "fad_infinity_null": over_splits([each.at_infinity() for each in real_curves], size),
-        "fad_infinity_fit": Estimate(value=fit, low=fit, high=fit, items=size),
+        "fad_infinity_fit": without_interval(fit, size),
     }
-
-
-def around(value: float, deviation: float, items: int, lowest: float = -np.inf) -> Estimate:
-    """A figure with a 95 % interval of 1.96 standard deviations on both sides."""
-    reach = 1.96 * deviation
-    return Estimate(value=value, low=max(lowest, value - reach), high=value + reach, items=items)
 
 
 def over_splits(values: list[float], items: int) -> Estimate:
@@ -226,5 +223,12 @@ def warnings(
             f"FAD compares about {patches} patches of {made.dim} dimensions a side: below "
             f"{2 * made.dim} the line to infinity bends, and fad_infinity is too large. Compare "
             "with the null only, or take more clips."
+        )
+    elif size < 2 * made.dim:
+        told.append(
+            f"FAD compares {size} recordings of {made.dim} dimensions a side: as patches of one "
+            f"recording are alike, below {2 * made.dim} the line to infinity may bend, and "
+            "fad_infinity be far from 0 for equal music, with a fit (R^2) near 1 all the same. "
+            "Compare with its null only, or take more recordings."
         )
     return told

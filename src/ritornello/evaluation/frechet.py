@@ -6,7 +6,8 @@ cannot be compared. What this one can say: whether the generated set can be told
 recordings in register, loudness, movement, pace and pitch classes, and by how much.
 
 Conventions
-    real, generated   features (recordings, pieces, dim): several pieces of each recording
+    real, generated   features (clips, pieces, dim): several pieces of each clip
+    recordings        for every clip the recording it is from (see `patches`)
 
 Metrics
     frechet_distance       squared distance of two Gaussians; 0 for equal sets
@@ -14,8 +15,9 @@ Metrics
 
 The distance of two finite sets is above 0 even when both are drawn from the same music, and more
 so the smaller the sets. Hence the null: the real recordings are split in halves at random (whole
-recordings, since pieces of one are alike), and the generated set is compared with halves of the
-same size. Only the gap between the two means anything.
+recordings, since clips of one are alike), and the generated set is compared with halves of the
+same size. Only the gap between the two means anything. The interval of the distance is its spread
+over halves of both sets, as in `fad`; that of the null the range over splits.
 """
 
 from dataclasses import dataclass
@@ -25,13 +27,15 @@ from jaxtyping import Float
 
 from ritornello.errors import DataError
 from ritornello.evaluation.excerpts import standardised
-from ritornello.evaluation.intervals import Estimate
+from ritornello.evaluation.intervals import Estimate, around, without_interval
+from ritornello.evaluation.patches import PatchSet, Recordings, gathered, halves
 
 SPLITS = 200
+FEWEST_TO_HALVE = 4
 
 Mean = Float[np.ndarray, " dim"]
 Covariance = Float[np.ndarray, "dim dim"]
-PiecedSet = Float[np.ndarray, "_recordings _pieces dim"]
+PiecedSet = Float[np.ndarray, "_clips _pieces dim"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +43,9 @@ class Comparison:
     """A generated set against a real one.
 
     Attributes:
-        distance: Generated against halves of the real set: median and 95 % range over splits.
-        null: Real halves against each other, at the same size.
+        distance: Generated against halves of the real set: median over splits, with the interval
+            over halves of both sets; without one if a set has fewer than four recordings.
+        null: Real halves against each other, at the same size: median and 95 % range over splits.
     """
 
     distance: Estimate
@@ -96,39 +101,84 @@ def set_distance(
     )
 
 
-def validate(real: PiecedSet, generated: PiecedSet) -> None:
+def validate(
+    real: PiecedSet,
+    generated: PiecedSet,
+    real_recordings: Recordings = None,
+    generated_recordings: Recordings = None,
+) -> None:
     """Refuse sets too small to split.
 
     Raises:
-        DataError: Fewer than four real recordings or two generated ones, or not finite.
+        DataError: Fewer than four real clips or two generated ones, not finite, or another number
+            of recordings than of clips.
     """
     if len(real) < 4 or len(generated) < 2:
         raise DataError(
-            f"got {len(real)} real and {len(generated)} generated recordings; expected at least "
-            "4 and 2"
+            f"got {len(real)} real and {len(generated)} generated clips; expected at least 4 and 2"
         )
     if not (np.isfinite(real).all() and np.isfinite(generated).all()):
         raise DataError("features hold NaN or infinity; expected finite values")
+    for clips, recordings in ((real, real_recordings), (generated, generated_recordings)):
+        if recordings is not None and len(recordings) != len(clips):
+            raise DataError(
+                f"got {len(recordings)} recordings for {len(clips)} clips; expected one for each"
+            )
 
 
-def compare(real: PiecedSet, generated: PiecedSet, draw: np.random.Generator) -> Comparison:
+def compare(
+    real: PiecedSet,
+    generated: PiecedSet,
+    draw: np.random.Generator,
+    *,
+    generated_recordings: Recordings = None,
+    reference_recordings: Recordings = None,
+) -> Comparison:
     """Generated against real and real against real, over random halves of the same size.
 
     Features are standardised by the real set first. `items` of both figures is the number of
     recordings on each side.
+
+    Args:
+        real: Features of the real clips.
+        generated: Features of the clips to judge.
+        draw: Source of splits and halves.
+        generated_recordings: As `ClipSet.recordings`; clips of one piece stay together.
+        reference_recordings: The same of the real clips.
+
+    Raises:
+        DataError: As `validate`.
     """
-    validate(real, generated)
-    size = min(len(real) // 2, len(generated))
+    validate(real, generated, reference_recordings, generated_recordings)
     dim = real.shape[-1]
-    made, true = (standardised(x, real.reshape(-1, dim)) for x in (generated, real))
+    scaled = [standardised(x, real.reshape(-1, dim)) for x in (generated, real)]
+    made = gathered(list(scaled[0]), generated_recordings)
+    true = gathered(list(scaled[1]), reference_recordings)
+    size = min(true.items // 2, made.items)
     distances, null = [], []
     for _ in range(SPLITS):
-        order = draw.permutation(len(true))
-        half, other_half = true[order[:size]], true[order[size : 2 * size]]
-        some = made[draw.permutation(len(made))[:size]]
-        distances.append(set_distance(some.reshape(-1, dim), half.reshape(-1, dim)))
-        null.append(set_distance(other_half.reshape(-1, dim), half.reshape(-1, dim)))
-    return Comparison(distance=spread(distances, size), null=spread(null, size))
+        order = draw.permutation(true.items)
+        half, other_half = (true.of_items(x) for x in (order[:size], order[size : 2 * size]))
+        some = made.of_items(draw.permutation(made.items)[:size])
+        distances.append(set_distance(some, half))
+        null.append(set_distance(other_half, half))
+    return Comparison(
+        distance=_with_spread(float(np.median(distances)), made, true, size, draw),
+        null=spread(null, size),
+    )
+
+
+def _with_spread(
+    value: float, made: PatchSet, true: PatchSet, size: int, draw: np.random.Generator
+) -> Estimate:
+    """A distance with its interval over halves of both sets."""
+    if min(made.items, true.items) < FEWEST_TO_HALVE:
+        return without_interval(value, size)
+    found = [
+        set_distance(made.of_items(some), true.of_items(others))
+        for some, others in halves(made, true, draw)
+    ]
+    return around(value, float(np.std(found, ddof=1)), size, lowest=0.0)
 
 
 def spread(values: list[float], items: int) -> Estimate:
@@ -138,8 +188,19 @@ def spread(values: list[float], items: int) -> Estimate:
 
 
 def evaluate(
-    real: PiecedSet, generated: PiecedSet, draw: np.random.Generator
+    real: PiecedSet,
+    generated: PiecedSet,
+    draw: np.random.Generator,
+    *,
+    generated_recordings: Recordings = None,
+    reference_recordings: Recordings = None,
 ) -> dict[str, Estimate]:
-    """The distance and its null by name."""
-    comparison = compare(real, generated, draw)
+    """The distance and its null by name; arguments as of `compare`."""
+    comparison = compare(
+        real,
+        generated,
+        draw,
+        generated_recordings=generated_recordings,
+        reference_recordings=reference_recordings,
+    )
     return {"frechet_distance": comparison.distance, "frechet_null": comparison.null}

@@ -5,11 +5,13 @@ Conventions
     draw      the random generator of the resampling, always passed in
 
 An interval says how far the figure would move with other items of the same kind. It does not cover
-what all items share, such as one training run.
+what all items share, such as one training run. One item says nothing of that: both ends are NaN,
+which tables show as "-" and JSON as null.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite, nan
 
 import numpy as np
 from jaxtyping import Float
@@ -25,8 +27,8 @@ class Estimate:
 
     Attributes:
         value: The figure on all items.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
+        low: Lower end of the interval; NaN where there is none.
+        high: Upper end of the interval; NaN where there is none.
         items: Number of independent items it rests on.
     """
 
@@ -35,12 +37,20 @@ class Estimate:
     high: float
     items: int
 
-    def to_dict(self) -> dict[str, float | int]:
-        """The figure as plain JSON values."""
-        return asdict(self)
+    @property
+    def has_interval(self) -> bool:
+        """Whether both ends are known."""
+        return isfinite(self.low) and isfinite(self.high)
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """The figure as plain JSON values; ends that are NaN become None."""
+        ends = {} if self.has_interval else {"low": None, "high": None}
+        return asdict(self) | ends
 
     def __str__(self) -> str:
-        """The figure as a table cell, e.g. `1.02 [0.97, 1.10]`."""
+        """The figure as a table cell, e.g. `1.02 [0.97, 1.10]`, or `1.02 [-]` without interval."""
+        if not self.has_interval:
+            return f"{self.value:.3g} [-]"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
@@ -62,7 +72,7 @@ def resampled(
         resamples: Number of resampled figures.
 
     Returns:
-        The figure and its interval; with one item both ends equal the figure.
+        The figure and its interval; with one item both ends are NaN.
 
     Raises:
         DataError: No items.
@@ -71,11 +81,40 @@ def resampled(
         raise DataError("nothing to estimate from: got 0 items, expected at least one clip")
     value = float(statistic(np.arange(items)))
     if items == 1:
-        return Estimate(value=value, low=value, high=value, items=1)
+        return without_interval(value, 1)
     spread = [statistic(draw.integers(items, size=items)) for _ in range(resamples)]
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(spread, [tail, 1 - tail])
     return Estimate(value=value, low=float(low), high=float(high), items=items)
+
+
+def resampled_pair(
+    items: int,
+    others: int,
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    draw: np.random.Generator,
+) -> Estimate:
+    """As `resampled`, of a statistic of two sets that are both a sample: `items` of the first."""
+
+    def of_both(chosen: np.ndarray) -> float:
+        return statistic(chosen, draw.integers(others, size=others))
+
+    value = float(statistic(np.arange(items), np.arange(others)))
+    if min(items, others) == 1:
+        return without_interval(value, items)
+    found = resampled(items, of_both, draw)
+    return Estimate(value=value, low=found.low, high=found.high, items=items)
+
+
+def without_interval(value: float, items: int) -> Estimate:
+    """A figure of which nobody can say how far it would move."""
+    return Estimate(value=value, low=nan, high=nan, items=items)
+
+
+def around(value: float, deviation: float, items: int, lowest: float = -np.inf) -> Estimate:
+    """A figure with a 95 % interval of 1.96 standard deviations on both sides."""
+    reach = 1.96 * deviation
+    return Estimate(value=value, low=max(lowest, value - reach), high=value + reach, items=items)
 
 
 def mean_interval(values: Float[np.ndarray, " items"], draw: np.random.Generator) -> Estimate:

@@ -22,6 +22,7 @@ raises instead. Clips are read one at a time: memory does not grow with their nu
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from math import nan
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from ritornello.evaluation import diversity, fad, frechet, kid
 from ritornello.evaluation.clips import ClipSet
 from ritornello.evaluation.embedding import Embedding, embed_clips
 from ritornello.evaluation.intervals import Estimate, summarise
-from ritornello.evaluation.patches import Patches
+from ritornello.evaluation.patches import Patches, few_recordings, item_numbers
 from ritornello.evaluation.sets import (
     Heard,
     Progress,
@@ -118,7 +119,7 @@ class Judgement:
 
 
 def _estimate(values: Mapping[str, Any]) -> Estimate:
-    ends = {key: float("nan") if values[key] is None else float(values[key]) for key in ENDS}
+    ends = {key: nan if values[key] is None else float(values[key]) for key in ENDS}
     return Estimate(items=int(values["items"]), **ends)
 
 
@@ -159,6 +160,11 @@ class Case:
     def warn(self, warnings: Sequence[str]) -> None:
         """Add warnings that have not been given yet."""
         self.warnings.extend(warning for warning in warnings if warning not in self.warnings)
+
+    def warn_of_few_recordings(self) -> None:
+        """Say which side has too few recordings to be split by them."""
+        self.warn(few_recordings("generated", self.generated.recordings))
+        self.warn(few_recordings("reference", self.reference.recordings))
 
     @property
     def recordings(self) -> dict[str, list[str]]:
@@ -223,7 +229,10 @@ def by_descriptors(case: Case) -> Figures:
 
 def by_hand(case: Case) -> Figures:
     """Frechet distance of the hand-made features, and its null."""
-    found = frechet.evaluate(case.features("reference"), case.features("generated"), case.draw)
+    case.warn_of_few_recordings()
+    found = frechet.evaluate(
+        case.features("reference"), case.features("generated"), case.draw, **case.recordings
+    )
     return {
         "frechet_distance": found["frechet_distance"],
         "frechet_distance_null": found["frechet_null"],
@@ -233,11 +242,19 @@ def by_hand(case: Case) -> Figures:
 def by_variety(case: Case) -> Figures:
     """Variety over that of the reference, and the reference's halves over one another."""
     made, real = case.features("generated"), case.features("reference")
-    figures = diversity.evaluate(made, real, case.draw)
-    if len(real) >= 4:
-        order = case.draw.permutation(len(real))
-        half, other = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
-        null = diversity.evaluate(half, other, case.draw)
+    case.warn_of_few_recordings()
+    figures = diversity.evaluate(made, real, case.draw, **case.recordings)
+    item = np.array(item_numbers(len(real), case.reference.recordings))
+    items = int(item.max()) + 1
+    if items >= 4:
+        in_half = np.isin(item, case.draw.permutation(items)[: items // 2])
+        null = diversity.evaluate(
+            real[in_half],
+            real[~in_half],
+            case.draw,
+            generated_recordings=item[in_half].tolist(),
+            reference_recordings=item[~in_half].tolist(),
+        )
         figures |= {f"{name}_null": estimate for name, estimate in null.items()}
     return figures
 

@@ -9,7 +9,7 @@ A set is split and resampled by items, never by patches: patches of one clip are
 and counting them as independent makes every interval too narrow.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ LEAST_ITEMS = 8
 """Fewest items that can be halved, and the halves halved, and still have a spread."""
 
 FEW_PATCHES = 1000
+
+HALVES = 40
+"""How many halves of both sets tell the spread of a distance."""
 
 Patches = Float[np.ndarray, "_patches _dim"]
 Recordings = Sequence[Hashable] | None
@@ -62,16 +65,40 @@ def pooled(clips: list[Patches], recordings: Recordings = None) -> PatchSet:
         DataError: As `validate`.
     """
     validate(clips, recordings)
-    names = list(range(len(clips)))
-    if not _too_few(recordings):
-        numbers: dict[Hashable, int] = {}
-        names = [numbers.setdefault(name, len(numbers)) for name in recordings or names]
+    return gathered(clips, recordings)
+
+
+def gathered(clips: Sequence[Patches], recordings: Recordings = None) -> PatchSet:
+    """As `pooled`, of clips that were validated by other rules."""
+    names = item_numbers(len(clips), recordings)
     order = np.argsort(names, kind="stable").tolist()
     return PatchSet(
         values=np.concatenate([clips[index] for index in order]).astype(np.float64),
         item=np.repeat([names[index] for index in order], [len(clips[index]) for index in order]),
         items=max(names) + 1,
     )
+
+
+def item_numbers(clips: int, recordings: Recordings = None) -> list[int]:
+    """For every clip the number of its item: its recording, or the clip if those are too few."""
+    if recordings is None or _too_few(recordings):
+        return list(range(clips))
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(name, len(numbers)) for name in recordings]
+
+
+def halves(
+    one: PatchSet, other: PatchSet, draw: np.random.Generator
+) -> Iterator[tuple[Int[np.ndarray, " _items"], Int[np.ndarray, " _others"]]]:
+    """Random halves of the items of both sets, HALVES times, drawn without replacement.
+
+    The spread of a distance over them is about that over fresh sets of the whole size; see `fad`.
+    """
+    for _ in range(HALVES):
+        yield (
+            draw.permutation(one.items)[: one.items // 2],
+            draw.permutation(other.items)[: other.items // 2],
+        )
 
 
 def validate(clips: list[Patches], recordings: Recordings = None) -> None:
@@ -118,16 +145,21 @@ def validate_pair(generated: PatchSet, reference: PatchSet) -> None:
 
 def warnings(name: str, clips: list[Patches], recordings: Recordings = None) -> list[str]:
     """What a reader of figures on this set should know; `name` is what the set is called."""
-    told = []
-    if _too_few(recordings):
-        told.append(
-            f"{name}: {len(set(recordings or ()))} recordings only, so that every clip counts as "
-            "independent: the intervals are too narrow and the null is too near"
-        )
+    told = few_recordings(name, recordings)
     patches = sum(len(clip) for clip in clips)
     if patches < FEW_PATCHES:
         told.append(f"{name}: {patches} patches; figures are steady from about {FEW_PATCHES} on")
     return told
+
+
+def few_recordings(name: str, recordings: Recordings) -> list[str]:
+    """That a set has too few recordings to be split by them, if so."""
+    if not _too_few(recordings):
+        return []
+    return [
+        f"{name}: {len(set(recordings or ()))} recordings only, so that every clip counts as "
+        "independent: the intervals are too narrow and the null is too near"
+    ]
 
 
 def _too_few(recordings: Recordings) -> bool:

@@ -49,12 +49,14 @@ READINGS: dict[str, Reading] = {
     "fad_infinity_fit": Reading(
         "FAD, endless set: fit",
         "",
-        "R squared of the line behind the extrapolation; far below 1: do not trust it.",
+        "R squared of the line behind the extrapolation; far below 1: do not trust it. Near 1 is "
+        "no proof: with few recordings the line bends where no size can show it.",
     ),
     "fad_infinity": Reading(
         "FAD, endless set",
         "lower",
-        "FAD extrapolated to endlessly many clips, which takes the bias of small sets away.",
+        "FAD extrapolated to endlessly many clips, which takes the bias of small sets away; with "
+        "few recordings not all of it: compare with the null.",
     ),
     "kid": Reading(
         "KID",
@@ -248,3 +250,10 @@ def shown(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+
+
+def interval(estimate: Estimate) -> str:
+    """The interval of a figure, or "-" where there is none."""
+    if not estimate.has_interval:
+        return "-"
+    return f"{shown(estimate.low)} to {shown(estimate.high)}"

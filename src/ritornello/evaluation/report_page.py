@@ -19,7 +19,15 @@ import numpy as np
 
 from ritornello.evaluation import report_pictures as draw
 from ritornello.evaluation.intervals import Estimate
-from ritornello.evaluation.reading import beside, best_of, is_detail, judged, reading, shown
+from ritornello.evaluation.reading import (
+    beside,
+    best_of,
+    interval,
+    is_detail,
+    judged,
+    reading,
+    shown,
+)
 from ritornello.evaluation.report import ClosePair, Excerpt, LongPiece, Report, SystemPart
 
 HEADLINES = ("fad", "fad_infinity", "kid", "mirdd_open_js", "frechet_distance", "variety_ratio")
@@ -152,11 +160,11 @@ def _details(names: Sequence[str], report: Report) -> str:
         for system in report.systems:
             figure, usual = system.figures.get(name), beside(name, system.figures)
             if figure is not None:
-                real = f"{shown(usual.value)} ({_interval(usual)})" if usual else "-"
+                real = f"{shown(usual.value)} ({interval(usual)})" if usual else "-"
                 rows.append(
                     f'<tr><th scope="row">{safe(reading(name).label)}</th>'
                     f"<td>{safe(system.name)}</td><td>{shown(figure.value)}</td>"
-                    f"<td>{_interval(figure)}</td><td>{real}</td></tr>"
+                    f"<td>{interval(figure)}</td><td>{real}</td></tr>"
                 )
     if not rows:
         return ""
@@ -190,7 +198,7 @@ def _card(name: str, report: Report) -> str:
     if real is not None:
         rows += (
             '<tr class="usual"><th scope="row">real music</th>'
-            f"<td>{shown(real.value)}</td><td>{_interval(real)}</td><td>{real.items}</td></tr>"
+            f"<td>{shown(real.value)}</td><td>{interval(real)}</td><td>{real.items}</td></tr>"
         )
     return (
         f'<article class="card"><h3>{safe(read.label)}</h3><p class="says">'
@@ -209,17 +217,13 @@ def _figure_row(
     best: str | None,
 ) -> str:
     mark = ' <span class="best">best</span>' if best == system else ""
-    said = f"{shown(figure.value)}, interval {shown(figure.low)} to {shown(figure.high)}"
+    said = f"{shown(figure.value)}, interval {interval(figure)}"
     bar = draw.interval_bar(figure, usual, ends, f"{system}: {said}")
     return (
         f'<tr><th scope="row">{safe(system)}{mark}</th><td>{shown(figure.value)}</td>'
-        f"<td>{_interval(figure)}</td><td>{figure.items}</td></tr>"
+        f"<td>{interval(figure)}</td><td>{figure.items}</td></tr>"
         f'<tr class="bars"><td colspan="4">{bar}</td></tr>'
     )
-
-
-def _interval(figure: Estimate) -> str:
-    return f"{shown(figure.low)} to {shown(figure.high)}"
 
 
 def _best(name: str, report: Report) -> str | None:

@@ -6,8 +6,10 @@ Conventions
     figures   metric -> set -> Estimate, all sets against the same reference
 
 Metrics
-    fad, fad_infinity, kid   on musicnn's patches; `fad` is that of all clips, so that every set is
-                             judged at the same number of patches and has the same bias
+    fad, fad_infinity, kid   on musicnn's patches; `fad` is that of all clips against halves of the
+                             reference, so that every set, and the null, which is one half against
+                             the other, is judged at the same number of patches and has the same
+                             bias
     fad_codec                the same FAD on the codec's latents
     frechet_excerpts         on the hand-made features of `excerpts`
     mirdd_open_js            mean Jensen-Shannon divergence of musical descriptors
@@ -30,8 +32,8 @@ from ritornello.evaluation.degradations import degraded
 from ritornello.evaluation.descriptors import Descriptors
 from ritornello.evaluation.embedding import Embedding
 from ritornello.evaluation.frechet import set_distance
-from ritornello.evaluation.intervals import Estimate
-from ritornello.evaluation.patches import pooled
+from ritornello.evaluation.intervals import Estimate, around
+from ritornello.evaluation.patches import halves, pooled
 from ritornello.evaluation.sanity import GRADES, SEED
 from ritornello.evaluation.sanity_material import Sample, levelled
 from ritornello.interfaces import Audio
@@ -202,6 +204,7 @@ def figures_of(made: Sequence[Heard], reference: Sequence[Heard]) -> Figures:
         np.stack([each.pieces for each in reference]),
         np.stack([each.pieces for each in made]),
         draw,
+        **_recordings(made, reference),
     )
     figures["frechet_excerpts"] = by_hand["frechet_distance"]
     figures["frechet_excerpts_null"] = by_hand["frechet_null"]
@@ -215,11 +218,22 @@ def figures_of(made: Sequence[Heard], reference: Sequence[Heard]) -> Figures:
 def _fad(
     made: Sequence[Heard], reference: Sequence[Heard], name: str, draw: np.random.Generator
 ) -> Figures:
-    """FAD of all clips, FAD-infinity, and their nulls."""
+    """FAD of all clips against halves of the reference, FAD-infinity, and their nulls."""
     told = fad.evaluate(*_patches(made, reference, name), draw, **_recordings(made, reference))
+    one, real = (
+        pooled([each.patches[name] for each in part], [each.recording for each in part])
+        for part in (made, reference)
+    )
+    found, null = [], []
+    for _ in range(fad.SPLITS):
+        order = draw.permutation(real.items)
+        half, other = np.array_split(order, 2)
+        found.append(set_distance(one.values, real.of_items(half)))
+        null.append(set_distance(real.of_items(other), real.of_items(half)))
+    deviation = (told["fad_all"].high - told["fad_all"].value) / 1.96
     return {
-        "fad": told["fad_all"],
-        "fad_null": told["fad_null"],
+        "fad": around(float(np.mean(found)), deviation, one.items, lowest=0.0),
+        "fad_null": fad.over_splits(null, real.items // 2),
         "fad_infinity": told["fad_infinity"],
         "fad_infinity_null": told["fad_infinity_null"],
     }
@@ -256,14 +270,13 @@ def gap(
         for set_ in (made, clean)
     )
     gaps = []
-    for _ in range(fad.HALVES):
-        chosen, seen = (draw.permutation(x.items)[: x.items // 2] for x in (one, real))
+    for chosen, seen in halves(one, real, draw):
         part = real.of_items(seen)
         gaps.append(
             set_distance(one.of_items(chosen), part) - set_distance(other.of_items(chosen), part)
         )
     value = fad.distance(one, real) - fad.distance(other, real)
-    return fad.around(value, float(np.std(gaps, ddof=1)), one.items)
+    return around(value, float(np.std(gaps, ddof=1)), one.items)
 
 
 def warnings(made: Sequence[Heard], reference: Sequence[Heard]) -> list[str]:
