@@ -365,7 +365,7 @@ def _with_structure(
 
 def lines(judgement: "Judgement") -> list[str]:
     """The judgement as a table and sentences."""
-    from ritornello.evaluation.reading import beside, is_detail, judged, reading, shown
+    from ritornello.evaluation.reading import beside, interval, is_detail, judged, reading, shown
     from ritornello.evaluation.sets import counted
 
     made, real = judgement.material["generated"], judgement.material["reference"]
@@ -381,11 +381,9 @@ def lines(judgement: "Judgement") -> list[str]:
             (
                 reading(name).label,
                 shown(figure.value),
-                f"{shown(figure.low)} to {shown(figure.high)}",
+                interval(figure),
                 figure.items,
-                f"{shown(usual.value)} ({shown(usual.low)} to {shown(usual.high)})"
-                if usual
-                else "",
+                f"{shown(usual.value)} ({interval(usual)})" if usual else "",
                 MARKS[reading(name).better],
             )
         )
@@ -435,7 +433,7 @@ def _run_codec(argv: list[str]) -> int:
     from ritornello.cli.playing import DEFAULT_THREADS, load
     from ritornello.evaluation.clips import clips_of
     from ritornello.evaluation.codec_judgement import judge_codec
-    from ritornello.evaluation.reading import shown
+    from ritornello.evaluation.reading import interval, shown
     from ritornello.loading import find
 
     model = find(options.model)
@@ -461,7 +459,7 @@ def _run_codec(argv: list[str]) -> int:
         "warnings": clips.warnings,
     }
     rows = [
-        (name.replace("_", " "), shown(f.value), f"{shown(f.low)} to {shown(f.high)}", f.items)
+        (name.replace("_", " "), shown(f.value), interval(f), f.items)
         for name, f in figures.items()
     ]
     text = table(rows, ("figure", "value", "95 % interval", "n"))
