@@ -8,7 +8,8 @@ import pytest
 from ritornello.audio.io import write_audio
 from ritornello.cli.evaluate import bench_of, judge_target, setting_of
 from ritornello.cli.main import main
-from ritornello.cli.report import build_parser, part_of, write_whole
+from ritornello.cli.report import build_parser, part_of, training_of, write_whole
+from ritornello.evaluation.clips import clips_of
 from ritornello.interfaces import Audio
 
 RATE = 16000
@@ -67,6 +68,21 @@ def test_the_training_music_is_checked_before_a_target_is_judged(
     words = ("--reference", folders / "real", *FAST, "--training", folders / training)
     assert report(folders / "a/takes", *words, "-o", folders / "report.html") == 1
     assert says in capsys.readouterr().err
+
+
+def test_training_music_that_can_be_searched_is_taken(tmp_path):
+    draw = np.random.default_rng(0)
+    for name in ("train", "real"):
+        (tmp_path / name).mkdir()
+        wave = 0.1 * draw.standard_normal((1, 41 * 8000)).astype(np.float32)
+        write_audio(tmp_path / name / "a.wav", Audio(samples=wave, sample_rate=8000))
+    words = ["x", "--reference", str(tmp_path / "real"), "--seconds", "5", "--clips", "4"]
+    setting = setting_of(build_parser().parse(words))
+    reference = clips_of(tmp_path / "real", seconds=5.0, count=8)
+    training = training_of(tmp_path / "train", reference, setting, lambda *_: None)
+    assert training is not None
+    assert len(training) == 8
+    assert training_of(None, reference, setting, lambda *_: None) is None
 
 
 def test_what_was_judged_survives_a_search_without_notes(folders):

@@ -137,8 +137,8 @@ def training_of(
         split="train" if source.is_file() else None,
         progress=progress,
     )
-    # No output is made yet; they will be as long as the reference's clips, and at least one.
-    originality.validate(reference[:1], training, reference)
+    # No output is made yet: a clip of the training music, of their length, stands for them.
+    originality.validate(training[:1], training, reference)
     return training
 
 
