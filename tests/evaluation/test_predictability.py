@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -119,10 +121,10 @@ class Rounding(TokenCodec):
 
 @pytest.fixture
 def clips(tmp_path):
-    for seed in range(3):
+    for seed in range(6):
         audio = Audio(samples=notes(1.5, seed, rate=16000).astype(np.float32), sample_rate=16000)
         write_audio(tmp_path / f"{seed}.wav", audio)
-    return clips_of(tmp_path, seconds=1.0, count=3)
+    return clips_of(tmp_path, seconds=1.0, count=6)
 
 
 def test_audio_is_easier_with_more_to_see_and_the_picture_is_drawn(clips, tmp_path):
@@ -131,5 +133,6 @@ def test_audio_is_easier_with_more_to_see_and_the_picture_is_drawn(clips, tmp_pa
     codes = predictability.of_codes(clips, Rounding(), settings)
     assert audio.nats[1].high < audio.nats[0].low
     assert (codes.classes, codes.rate_hz, codes.name) == (16, 2000.0, "codes")
+    assert json.loads(json.dumps(audio.to_dict(), allow_nan=False))["lengths"] == [0, 2]
     path = predictability.save_picture([audio, codes], tmp_path / "curve.png")
     assert path.read_bytes().startswith(b"\x89PNG")

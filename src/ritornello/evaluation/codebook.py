@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 
 from ritornello.errors import DataError
 from ritornello.evaluation import likelihood
-from ritornello.evaluation.intervals import Estimate
+from ritornello.evaluation.intervals import Estimate, without_interval
 
 LEAST_CODES_PER_ENTRY = 10
 NORMAL_95 = 1.96
@@ -102,12 +102,12 @@ def jackknife(parts: Parts, statistic: Callable[[np.ndarray], float]) -> Estimat
     """A figure of the sum of all parts, with the jackknife's 95 % interval over parts.
 
     The interval is the figure plus and minus 1.96 standard errors, each part being left out once;
-    with one part both ends equal the figure.
+    with one part both ends are NaN.
     """
     items, total = len(parts), parts.sum(axis=0)
     value = statistic(total)
     if items == 1:
-        return Estimate(value=value, low=value, high=value, items=1)
+        return without_interval(value, 1)
     without = np.array([statistic(total - part) for part in parts])
     error = float(np.sqrt((items - 1) / items * np.sum((without - without.mean()) ** 2)))
     reach = NORMAL_95 * error

@@ -40,7 +40,7 @@ from ritornello.interfaces import TokenCodec
 LENGTHS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 AUDIO_RATE_HZ, AUDIO_CLASSES = 16000, 256
 EMBEDDING_DIM, WIDTH = 8, 256
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 1e-2
 SCORED_PER_CLIP = 4000
 HELD_OUT_EVERY = 3
 
@@ -80,7 +80,7 @@ class Settings:
     """
 
     lengths: tuple[int, ...] = LENGTHS
-    steps: int = 600
+    steps: int = 900
     batch: int = 1024
     budget_s: float | None = 30.0
     seed: int = 0
@@ -108,7 +108,7 @@ class Profile:
 
     def to_dict(self) -> dict[str, Any]:
         """The curve as plain JSON values."""
-        return asdict(self)
+        return asdict(self) | {"nats": [nats.to_dict() for nats in self.nats]}
 
 
 def mu_law_codes(samples: Float[np.ndarray, " time"]) -> Int[np.ndarray, "1 time"]:
@@ -125,10 +125,16 @@ def mu_law_codes(samples: Float[np.ndarray, " time"]) -> Int[np.ndarray, "1 time
 class Window(nn.Module):
     """Logits of the next code from the last `length` ones."""
 
+    nearness: Tensor
+
     def __init__(self, classes: int, length: int, init: torch.Generator) -> None:
         """Draw the weights from `init`."""
         super().__init__()
         self.embedding = nn.Parameter(torch.empty(classes, EMBEDDING_DIM))
+        # Far steps are faint: a long window starts out, and learns, as a short one.
+        nearness = 1 / torch.arange(length, 0, -1)
+        nearness /= nearness.square().mean().sqrt()
+        self.register_buffer("nearness", nearness[:, None])
         self.convolution = nn.Linear(length * EMBEDDING_DIM, WIDTH)
         self.hidden = nn.Linear(WIDTH, WIDTH)
         self.logits = nn.Linear(WIDTH, classes)
@@ -143,7 +149,7 @@ class Window(nn.Module):
 
     def forward(self, context: Int[Tensor, "batch length"]) -> Float[Tensor, "batch classes"]:
         """Logits after each context, oldest code first."""
-        seen = self.embedding[context].flatten(1)
+        seen = (self.embedding[context] * self.nearness).flatten(1)
         return self.logits(self.hidden(self.convolution(seen).relu()).relu())
 
 
