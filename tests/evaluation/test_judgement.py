@@ -139,7 +139,7 @@ def test_clips_of_different_lengths_cannot_be_compared(folders):
 def test_the_same_recordings_on_both_sides_are_told(folders):
     real = clips(folders / "real")
     found = judge(real, real, draw=np.random.default_rng(0), metrics=("level",))
-    assert any("4 recordings are on both sides" in told for told in found.warnings)
+    assert any("4 recordings on both sides" in told for told in found.warnings)
 
 
 def test_one_clip_is_enough_for_its_own_figures(folders):
