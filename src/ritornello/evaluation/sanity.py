@@ -14,7 +14,7 @@ Metrics
     judge_grades     each degradation: does the figure rise with it, or is the metric blind to it?
 
 Every clip is brought to the same loudness first: a set must not stand further away for its level.
-So the table says nothing of level, and the embeddings hear one channel: nothing of width either.
+So the table says nothing of level; and musicnn hears the mean of the channels, nothing of width.
 """
 
 from collections.abc import Mapping, Sequence
