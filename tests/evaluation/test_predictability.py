@@ -127,6 +127,7 @@ def clips(tmp_path):
     return clips_of(tmp_path, seconds=1.0, count=6)
 
 
+@pytest.mark.slow
 def test_audio_is_easier_with_more_to_see_and_the_picture_is_drawn(clips, tmp_path):
     settings = Settings(lengths=(0, 2), steps=60, batch=128, budget_s=None)
     audio = predictability.of_audio(clips, settings)
