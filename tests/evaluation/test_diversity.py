@@ -125,3 +125,16 @@ def test_groups_weigh_the_same():
     for size in excerpts.GROUPS.values():
         assert np.sum(scaled[:, start : start + size] ** 2, axis=1).mean() == pytest.approx(1)
         start += size
+
+
+def test_the_null_of_real_music_is_about_one():
+    draw = np.random.default_rng(0)
+    real = draw.standard_normal((40, 3, excerpts.DIM))
+    real += draw.standard_normal((20, 1, excerpts.DIM)).repeat(2, axis=0)
+    recordings = [f"piece {index // 2}" for index in range(40)]
+    null = diversity.null(real, draw, recordings)
+    for estimate in null.values():
+        assert estimate.value == pytest.approx(1, abs=0.1)
+        assert estimate.low < 0.95
+        assert estimate.high > 1.05
+    assert diversity.null(real[:3], draw, recordings[:3]) == {}

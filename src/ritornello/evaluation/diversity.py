@@ -20,8 +20,11 @@ from jaxtyping import Float
 
 from ritornello.errors import DataError
 from ritornello.evaluation.excerpts import standardised
+from ritornello.evaluation.frechet import spread
 from ritornello.evaluation.intervals import Estimate, resampled_pair
 from ritornello.evaluation.patches import Recordings, item_numbers
+
+SPLITS = 200
 
 Set = Float[np.ndarray, "_excerpts dim"]
 PiecedSet = Float[np.ndarray, "_recordings _pieces dim"]
@@ -162,3 +165,30 @@ def evaluate(
         ),
         "inner_variety": inner_variety(generated, real, draw, **recordings),
     }
+
+
+def null(
+    real: PiecedSet, draw: np.random.Generator, recordings: Recordings = None
+) -> dict[str, Estimate]:
+    """The same figures of one half of the real recordings over the other: about 1.
+
+    The median and the 95 % range over random halves: how far from 1 sets of this size get when
+    both are real. Nothing with fewer than four recordings.
+    """
+    items = clips_by_item(len(real), recordings)
+    if len(items) < 4:
+        return {}
+    every = real.reshape(-1, real.shape[-1])
+    apart = pairwise_distances(standardised(real.mean(axis=1), real.mean(axis=1)))
+    inside = np.array([mean_distance(one) for one in pairwise_distances(standardised(real, every))])
+    ratios: dict[str, list[float]] = {"variety_ratio": [], "inner_variety": []}
+    for _ in range(SPLITS):
+        order = draw.permutation(len(items))
+        one, other = (
+            np.concatenate([items[n] for n in half])
+            for half in (order[: len(items) // 2], order[len(items) // 2 :])
+        )
+        over = mean_distance(apart, other)
+        ratios["variety_ratio"].append(mean_distance(apart, one) / (over or np.nan))
+        ratios["inner_variety"].append(float(inside[one].mean() / (inside[other].mean() or np.nan)))
+    return {name: spread(values, len(items) // 2) for name, values in ratios.items()}

@@ -34,7 +34,7 @@ from ritornello.evaluation import diversity, fad, frechet, kid
 from ritornello.evaluation.clips import ClipSet
 from ritornello.evaluation.embedding import Embedding, embed_clips
 from ritornello.evaluation.intervals import Estimate, summarise
-from ritornello.evaluation.patches import Patches, few_recordings, item_numbers
+from ritornello.evaluation.patches import Patches, few_recordings
 from ritornello.evaluation.sets import (
     Heard,
     Progress,
@@ -244,18 +244,8 @@ def by_variety(case: Case) -> Figures:
     made, real = case.features("generated"), case.features("reference")
     case.warn_of_few_recordings()
     figures = diversity.evaluate(made, real, case.draw, **case.recordings)
-    item = np.array(item_numbers(len(real), case.reference.recordings))
-    items = int(item.max()) + 1
-    if items >= 4:
-        in_half = np.isin(item, case.draw.permutation(items)[: items // 2])
-        null = diversity.evaluate(
-            real[in_half],
-            real[~in_half],
-            case.draw,
-            generated_recordings=item[in_half].tolist(),
-            reference_recordings=item[~in_half].tolist(),
-        )
-        figures |= {f"{name}_null": estimate for name, estimate in null.items()}
+    null = diversity.null(real, case.draw, case.reference.recordings)
+    figures |= {f"{name}_null": estimate for name, estimate in null.items()}
     return figures
 
 
