@@ -61,7 +61,13 @@ class Setting:
 def run(argv: list[str]) -> int:
     """Judge a model, a folder of audio, or a codec."""
     if argv[:1] == ["codec"]:
-        return _run_codec(argv[1:])
+        from ritornello.cli import evaluate_codec
+
+        return evaluate_codec.run(argv[1:])
+    if argv[:1] == ["predictability"]:
+        from ritornello.cli import evaluate_predictability
+
+        return evaluate_predictability.run(argv[1:])
     options = build_parser().parse(argv)
     setting = setting_of(options)
     if options.out is not None:
@@ -87,12 +93,14 @@ def build_parser() -> VerbParser:
         "evaluate",
         "Judge a model or a folder of audio by how near it is to real music: equal numbers of\n"
         "clips of one length on both sides, every figure with its 95 % interval and with what\n"
-        "real music itself gets. `evaluate codec MODEL` judges a codec by what it loses.",
+        "real music itself gets. `evaluate codec MODEL` judges a codec by what it loses,\n"
+        "`evaluate predictability DIR` draws how far back music must be known to foretell it.",
         [
             "ritornello evaluate piano --reference ~/recordings",
             "ritornello evaluate ~/takes --reference manifest.jsonl --split valid --json",
             "ritornello evaluate piano --reference ~/recordings --metrics fad,kid -o piano.json",
             "ritornello evaluate codec piano --reference ~/recordings",
+            "ritornello evaluate predictability ~/recordings -o profile.png",
         ],
     )
     parser.add_argument("target", metavar="MODEL|DIR", help="a model, or a folder of audio")
@@ -406,62 +414,3 @@ def speed_lines(speed: dict[str, Any]) -> Sequence[str]:
         f"plays {speed['times_real_time']:.1f} x real time on {speed['threads']} thread(s), "
         f"{speed['peak_memory_mb']:.0f} MB at most",
     )
-
-
-# ---- codecs ----------------------------------------------------------------------------------
-
-
-def _run_codec(argv: list[str]) -> int:
-    """Judge a codec: clips through it and back, against themselves."""
-    parser = VerbParser(
-        "evaluate codec",
-        "Judge a model's codec: real clips through it and back, against themselves.",
-        ["ritornello evaluate codec piano --reference ~/recordings --clips 16"],
-    )
-    parser.add_argument("model", metavar="MODEL", help="shipped name, model folder or run folder")
-    add = parser.add_argument
-    add("--reference", type=Path, required=True, metavar="DIR", help="folder or manifest of audio")
-    add("--split", help="with a manifest: train, valid or test only")
-    add("--clips", type=int, default=16, help="clips (16)")
-    add("--seconds", type=duration_s, default=10.0, help="length of a clip (10)")
-    add("--seed", type=int, default=0, help="of the clips (0)")
-    options = parser.parse(argv)
-
-    import numpy as np
-
-    from ritornello.cli.data import progress_bar
-    from ritornello.cli.playing import DEFAULT_THREADS, load
-    from ritornello.evaluation.clips import clips_of
-    from ritornello.evaluation.codec_judgement import judge_codec
-    from ritornello.evaluation.reading import interval, shown
-    from ritornello.loading import find
-
-    model = find(options.model)
-    model.require(frozenset({"reconstruct"}))
-    clips = clips_of(
-        options.reference.expanduser(),
-        seconds=options.seconds,
-        count=options.clips,
-        seed=options.seed,
-        split=options.split,
-    )
-    system, _ = load(model, DEFAULT_THREADS)
-    draw = np.random.default_rng(options.seed)
-    with progress_bar("through the codec") as progress:
-        figures = judge_codec(cast(Any, system).codec, clips, draw, progress)
-    result = {
-        "model": model.name,
-        "weights_sha256": model.weights_sha256,
-        "clips": len(clips),
-        "seconds": options.seconds,
-        "reference": str(clips.source),
-        "figures": {name: figure.to_dict() for name, figure in figures.items()},
-        "warnings": clips.warnings,
-    }
-    rows = [
-        (name.replace("_", " "), shown(f.value), interval(f), f.items)
-        for name, f in figures.items()
-    ]
-    text = table(rows, ("figure", "value", "95 % interval", "n"))
-    emit(result, as_json=options.json, text=[*text, *clips.warnings])
-    return 0
