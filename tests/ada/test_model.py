@@ -66,17 +66,16 @@ def test_the_local_model_sees_the_past_only_and_as_far_as_it_should():
         assert moved == expected
 
 
-def test_a_code_reaches_exactly_the_symbols_it_should():
+def test_a_bias_sees_exactly_the_codes_it_should():
     model = build().double()
-    codes = symbols(1, 8, 8)
-    changed = codes.clone()
-    changed[0, 5] = (changed[0, 5] + 1) % 8
-    with torch.no_grad():
-        model.bottleneck.codebook.begin(torch.randn(1, 40, 5), torch.Generator().manual_seed(0))
-    pairs = zip(model.biases(codes), model.biases(changed), strict=True)
-    moved = {int(i) for a, b in pairs for i in (a - b).abs().sum((0, 2)).nonzero().flatten()}
+    vectors = torch.randn(1, 12, 5, generator=torch.Generator().manual_seed(0)).double()
+    vectors.requires_grad_()
     reach = sum(TINY.dilations)
-    assert moved == set(range(5 - reach, 8))
+    for place in (0, 6, 11):
+        told = torch.stack([bias[0, place].sum() for bias in model.modulator(vectors)]).sum()
+        (gradient,) = torch.autograd.grad(told, vectors)
+        seen = gradient[0].abs().sum(-1).nonzero().flatten().tolist()
+        assert seen == list(range(max(0, place - reach), min(12, place + reach + 1)))
 
 
 @pytest.mark.parametrize("kind", ["continuous", "one_hot"])
