@@ -83,8 +83,8 @@ def test_a_time_limit_ends_a_point_and_is_told():
 
 def test_mu_law_by_hand():
     codes = predictability.mu_law_codes(np.array([-1.0, 1.0, 1 / 255, -1 / 255, 2.0]))
-    # ln(1 + 1) / ln 256 = 1/8: codes (1 +- 1/8) / 2 * 255
-    assert codes[0].tolist() == [0, 255, 143, 112, 255]
+    # ln(1 + 1) / ln 256 = 1/8: codes (1 +- 1/8) / 2 * 256
+    assert codes[0].tolist() == [0, 255, 144, 112, 255]
 
 
 def test_split_keeps_a_recording_on_one_side():

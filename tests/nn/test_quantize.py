@@ -1,11 +1,9 @@
 """The codebook follows its queries by known amounts; gradients pass straight through."""
 
-import math
-
 import pytest
 import torch
 
-from ritornello.nn.quantize import EmaCodebook, perplexity
+from ritornello.nn.quantize import EmaCodebook
 
 
 def normal(*shape, seed=0):
@@ -72,11 +70,3 @@ def test_unused_codes_are_revived_on_queries():
     assert (queries == book.vectors[1]).all(-1).any()
     torch.testing.assert_close(book.vectors[[0, 2, 3]], kept[[0, 2, 3]])
     assert book.revive(queries, torch.Generator().manual_seed(0), below=0.1) == 0
-
-
-def test_perplexity_counts_the_codes_in_use():
-    assert perplexity(torch.arange(8).repeat(5), 8).item() == pytest.approx(8)
-    assert perplexity(torch.zeros(9, dtype=torch.long), 8).item() == pytest.approx(1)
-    skewed = torch.tensor([0, 0, 0, 1])
-    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert perplexity(skewed, 8).item() == pytest.approx(math.exp(entropy))

@@ -53,8 +53,8 @@ from ritornello.evaluation.patches import (
     halves,
     pooled,
     validate_pair,
+    warnings_of_pair,
 )
-from ritornello.evaluation.patches import warnings as warnings_of_set
 
 SPLITS = 16
 POINTS = 4
@@ -210,12 +210,13 @@ def warnings(
     Raises:
         DataError: As `evaluate`.
     """
+    told = warnings_of_pair(
+        generated,
+        reference,
+        generated_recordings=generated_recordings,
+        reference_recordings=reference_recordings,
+    )
     made, real = pooled(generated, generated_recordings), pooled(reference, reference_recordings)
-    validate_pair(made, real)
-    told = [
-        *warnings_of_set("generated", generated, generated_recordings),
-        *warnings_of_set("reference", reference, reference_recordings),
-    ]
     size = min(made.items, real.items // 2)
     patches = int(size * min(len(made.values) / made.items, len(real.values) / real.items))
     if patches < 2 * made.dim:

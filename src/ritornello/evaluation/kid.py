@@ -31,8 +31,8 @@ from ritornello.evaluation.patches import (
     Recordings,
     pooled,
     validate_pair,
+    warnings_of_pair,
 )
-from ritornello.evaluation.patches import warnings as warnings_of_set
 
 DEGREE = 3
 BLOCK = 1024
@@ -178,21 +178,5 @@ def null(sums: KernelSums, size: int, draw: np.random.Generator) -> Estimate:
     return Estimate(value=float(values.mean()), low=float(low), high=float(high), items=size)
 
 
-def warnings(
-    generated: list[Patches],
-    reference: list[Patches],
-    *,
-    generated_recordings: Recordings = None,
-    reference_recordings: Recordings = None,
-) -> list[str]:
-    """What a reader of the figures should know of these sets; empty if nothing.
-
-    Raises:
-        DataError: As `evaluate`.
-    """
-    made, real = pooled(generated, generated_recordings), pooled(reference, reference_recordings)
-    validate_pair(made, real)
-    return [
-        *warnings_of_set("generated", generated, generated_recordings),
-        *warnings_of_set("reference", reference, reference_recordings),
-    ]
+warnings = warnings_of_pair
+"""What a reader of the kernel distance should know of two sets: nothing beyond the usual."""

@@ -152,6 +152,25 @@ def warnings(name: str, clips: list[Patches], recordings: Recordings = None) -> 
     return told
 
 
+def warnings_of_pair(
+    generated: list[Patches],
+    reference: list[Patches],
+    *,
+    generated_recordings: Recordings = None,
+    reference_recordings: Recordings = None,
+) -> list[str]:
+    """What a reader of figures on these two sets should know; empty if nothing.
+
+    Raises:
+        DataError: Sets that cannot be pooled, or are of different embeddings.
+    """
+    validate_pair(pooled(generated, generated_recordings), pooled(reference, reference_recordings))
+    return [
+        *warnings("generated", generated, generated_recordings),
+        *warnings("reference", reference, reference_recordings),
+    ]
+
+
 def few_recordings(name: str, recordings: Recordings) -> list[str]:
     """That a set has too few recordings to be split by them, if so."""
     if not _too_few(recordings):

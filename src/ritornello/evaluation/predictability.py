@@ -31,6 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ritornello.audio.mulaw import mulaw_encode
 from ritornello.errors import DataError
 from ritornello.evaluation import likelihood
 from ritornello.evaluation.clips import Clip, ClipSet
@@ -112,14 +113,8 @@ class Profile:
 
 
 def mu_law_codes(samples: Float[np.ndarray, " time"]) -> Int[np.ndarray, "1 time"]:
-    """8-bit mu-law codes of samples in [-1, 1]; 0 is code 127 or 128, beyond the range is clipped.
-
-    `round((sign(x) ln(1 + 255 |x|) / ln 256 + 1) / 2 * 255)`.
-    """
-    top = AUDIO_CLASSES - 1
-    clipped = np.clip(samples, -1, 1)
-    bent = np.sign(clipped) * np.log1p(top * np.abs(clipped)) / np.log(AUDIO_CLASSES)
-    return np.round((bent + 1) / 2 * top).astype(np.int64)[None]
+    """8-bit mu-law codes of samples (`audio.mulaw`), as one codebook."""
+    return mulaw_encode(torch.from_numpy(samples), AUDIO_CLASSES).numpy()[None]
 
 
 class Window(nn.Module):

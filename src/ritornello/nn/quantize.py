@@ -98,10 +98,3 @@ class EmaCodebook(nn.Module):
         self.sums[dead] = flat[chosen] * uniform
         self.counts[dead] = uniform
         return len(dead)
-
-
-def perplexity(codes: Int64[Tensor, "*lead"], size: int) -> Float[Tensor, ""]:
-    """`exp(entropy)` of the use of `size` codes: how many are used as if evenly."""
-    share = torch.bincount(codes.flatten(), minlength=size).float()
-    share = share / share.sum()
-    return torch.exp(-torch.special.xlogy(share, share).sum())

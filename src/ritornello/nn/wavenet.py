@@ -28,16 +28,6 @@ Steps = Float[Tensor, "batch time dim"]
 Step = Float[Tensor, "batch dim"]
 
 
-def dilations_of(repetitions: int, layers: int) -> tuple[int, ...]:
-    """1, 2, 4, ... 2^(layers-1), `repetitions` times over."""
-    return tuple(2**layer for _ in range(repetitions) for layer in range(layers))
-
-
-def receptive_field(dilations: Sequence[int], filter_size: int) -> int:
-    """Steps that one output of a causal stack can see, itself included."""
-    return 1 + (filter_size - 1) * sum(dilations)
-
-
 class DilatedConv(nn.Module):
     """One weight matrix per tap; tap 0 is the earliest. Subclasses say where the taps lie.
 
