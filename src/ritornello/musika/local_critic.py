@@ -1,7 +1,7 @@
 """What this project's small GAN adds to the release's: local scores, and a listener for controls.
 
 A single score per window says that something is wrong, not where, and the release's critic looks
-at the full latent rate with one layer only. With a hundredth of the published training that is too
+at the full latent rate with one layer only. With a fiftieth of the published training that is too
 little for single notes to become sharp, and for a control that changes little of the sound, like
 note density, to be followed at all. So here
 
