@@ -9,6 +9,7 @@ from ritornello.audio.io import write_audio
 from ritornello.cli.evaluate import bench_of, judge_target, setting_of
 from ritornello.cli.main import main
 from ritornello.cli.report import build_parser, part_of, training_of, write_whole
+from ritornello.evaluation import descriptors, long_pieces
 from ritornello.evaluation.clips import clips_of
 from ritornello.interfaces import Audio
 
@@ -45,6 +46,29 @@ def test_two_folders_on_one_page(folders, capsys):
     assert "<h1>Mine &lt;b&gt;</h1>" in text
     assert text.count("<audio") == 3
     assert "ritornello report" in text
+
+
+@pytest.mark.slow
+def test_the_reference_is_transcribed_and_followed_once_for_all_targets(folders, monkeypatch):
+    transcribed, followed = [], []
+    describe, hear_long = descriptors.describe, long_pieces.hear_long
+
+    def describe_and_tell(samples, rate):
+        transcribed.append(samples.tobytes())
+        return describe(samples, rate)
+
+    def hear_and_tell(clips, what, progress):
+        followed.append(what)
+        return hear_long(clips, what, progress)
+
+    monkeypatch.setattr(descriptors, "describe", describe_and_tell)
+    monkeypatch.setattr(long_pieces, "hear_long", hear_and_tell)
+    words = ("--clips", 2, "--seconds", 0.5, "--takes", 1, "--long", 1, "--long-seconds", 1)
+    targets = (folders / "a/takes", folders / "b/takes")
+    out = folders / "report.html"
+    assert report(*targets, "--reference", folders / "real", *words, "-o", out) == 0
+    assert len(transcribed) == len(set(transcribed)) == 4 + 2 + 2
+    assert followed == ["generated", "reference", "generated"]
 
 
 @pytest.mark.parametrize("late", ["empty", "typo"])

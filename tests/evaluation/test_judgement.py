@@ -1,16 +1,18 @@
 """Judging: nulls beside figures, warnings of what they are worth, and clear refusals."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from ritornello.audio.io import write_audio
 from ritornello.errors import DataError
-from ritornello.evaluation.clips import clips_of
+from ritornello.evaluation.clips import Clip, clips_of
+from ritornello.evaluation.hearing import Hearing
 from ritornello.evaluation.intervals import Estimate
 from ritornello.evaluation.judgement import METRICS, Judgement, judge, named_after
-from ritornello.evaluation.long_pieces import judge_long
+from ritornello.evaluation.long_pieces import hear_long, judge_long
 from ritornello.evaluation.reading import apart, beside, best_of, judged, reading, shown
 from ritornello.evaluation.sets import Heard, bandwidth_hz, gaps, hear
 from ritornello.interfaces import Audio
@@ -70,6 +72,26 @@ def test_music_of_the_same_kind_is_nearer_than_noise(judgements):
     null = judgements["noise"].figures["frechet_distance_null"]
     assert null.high < noise.low
     assert null.items == noise.items == 4
+
+
+def test_a_reference_is_heard_once_for_all_sets_and_says_the_same(folders, judgements, monkeypatch):
+    real = Hearing(clips(folders / "real", 8), "reference")
+    made = {name: clips(folders / name) for name in (*judgements, "mono")}
+    read, times = Clip.read, Counter()
+
+    def counted(clip, *words, **named):
+        times[clip.path.parent.name, clip.path.name] += 1
+        return read(clip, *words, **named)
+
+    monkeypatch.setattr(Clip, "read", counted)
+    for name, before in judgements.items():
+        found = judge(made[name], real, draw=np.random.default_rng(0), metrics=FAST)
+        assert found.to_json() == before.to_json()
+    assert len(times) == 8 + 4 + 4
+    assert set(times.values()) == {1}
+    # At another rate it is another measurement.
+    judge(made["mono"], real, draw=np.random.default_rng(0), metrics=("level",))
+    assert {times["real", f"{number}.wav"] for number in range(8)} == {2}
 
 
 def test_the_reference_stands_beside_what_is_measured_of_clips(judgements):
@@ -246,7 +268,9 @@ def test_long_pieces_have_structure_and_say_what_they_cannot(tmp_path):
     for name in ("a", "b"):
         write_audio(tmp_path / f"{name}.wav", melody(draw, seconds=30.0))
     pieces = clips(tmp_path, 2, seconds=30.0)
-    figures, rows, warnings = judge_long({"generated": pieces, "reference": pieces}, draw)
+    figures, rows, warnings = judge_long(
+        {what: hear_long(pieces, what) for what in ("generated", "reference")}, draw
+    )
     assert figures["repetition"].items == 2
     assert beside("repetition", figures) is figures["repetition_real"]
     assert "repetition_null_real" not in figures

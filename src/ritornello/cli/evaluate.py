@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ from ritornello.errors import CheckpointError, ConfigError, RitornelloError
 if TYPE_CHECKING:
     from ritornello.cli.material import Material
     from ritornello.evaluation.clips import ClipSet
+    from ritornello.evaluation.hearing import Hearing
     from ritornello.evaluation.judgement import Judgement
 
 EMBEDDING = "musicnn"
@@ -201,11 +203,31 @@ def kept(cache: Path | None) -> Iterator[Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What every target is judged by, found and checked once."""
+    """What every target is judged by: found, checked and heard once."""
 
     setting: Setting
-    reference: "ClipSet"
+    reference: "Hearing"
     embeddings: Sequence[Any]
+
+    @cached_property
+    def long_reference(self) -> "Hearing":
+        """Long pieces of the reference.
+
+        Raises:
+            DataError: It has none of that length.
+        """
+        from ritornello.evaluation.clips import clips_of
+        from ritornello.evaluation.hearing import Hearing
+
+        asked = self.setting
+        clips = clips_of(
+            asked.reference,
+            seconds=asked.long_s,
+            count=asked.long_takes,
+            seed=asked.seed,
+            split=asked.split,
+        )
+        return Hearing(clips, "reference")
 
 
 def bench_of(targets: Sequence[str], setting: Setting) -> Bench:
@@ -217,6 +239,7 @@ def bench_of(targets: Sequence[str], setting: Setting) -> Bench:
         CheckpointError: A model that cannot be read.
     """
     from ritornello.evaluation.clips import clips_of
+    from ritornello.evaluation.hearing import Hearing
 
     asked = setting.metrics
     unknown = set(asked or ()) - set(_metrics())
@@ -236,7 +259,11 @@ def bench_of(targets: Sequence[str], setting: Setting) -> Bench:
         clips_of(setting.reference, seconds=setting.long_s, count=1, split=setting.split)
     for target in targets:
         _check_target(target, setting, lengths_s)
-    return Bench(setting=setting, reference=reference, embeddings=_embeddings(setting))
+    return Bench(
+        setting=setting,
+        reference=Hearing(reference, "reference"),
+        embeddings=_embeddings(setting),
+    )
 
 
 def _check_target(target: str, setting: Setting, lengths_s: Sequence[float]) -> None:
@@ -280,7 +307,7 @@ def judge_target(target: str, bench: Bench, folder: Path, progress: Progress) ->
     from ritornello.evaluation.judgement import judge
     from ritornello.evaluation.sets import shared
 
-    setting, real = bench.setting, bench.reference
+    setting, real = bench.setting, bench.reference.clips
     asked = setting.metrics
     count, seconds, seed = setting.clips, setting.seconds, setting.seed
     found = material(
@@ -290,7 +317,7 @@ def judge_target(target: str, bench: Bench, folder: Path, progress: Progress) ->
     draw = np.random.default_rng(seed)
     judgement = judge(
         made,
-        real,
+        bench.reference,
         draw=draw,
         embeddings=bench.embeddings,
         metrics=None if asked is None else [name for name in asked if name != "structure"],
@@ -307,7 +334,7 @@ def judge_target(target: str, bench: Bench, folder: Path, progress: Progress) ->
     )
     long = None
     if setting.long_takes and (asked is None or "structure" in asked):
-        judgement, long = _with_structure(judgement, target, setting, folder, progress)
+        judgement, long = _with_structure(judgement, target, bench, folder, progress)
     return Judged(judgement=judgement, material=found, generated=made, reference=real, long=long)
 
 
@@ -336,26 +363,27 @@ def _codec_of(model: str) -> Any:
 
 
 def _with_structure(
-    judgement: "Judgement", target: str, setting: Setting, folder: Path, progress: Progress
+    judgement: "Judgement", target: str, bench: Bench, folder: Path, progress: Progress
 ) -> tuple["Judgement", "ClipSet | None"]:
     """The judgement with figures of long pieces, where there are pieces that long."""
     import numpy as np
 
     from ritornello.cli.material import material
     from ritornello.evaluation.clips import clips_of
+    from ritornello.evaluation.hearing import Hearing
     from ritornello.evaluation.long_pieces import judge_long
 
+    setting = bench.setting
     count, seconds, seed = setting.long_takes, setting.long_s, setting.seed
     found = material(
         target, takes=count, seconds=seconds, seed=seed, folder=folder, progress=progress
     )
     try:
         made = clips_of(found.folder, seconds=seconds, count=count, seed=seed)
-        real = clips_of(
-            setting.reference, seconds=seconds, count=count, seed=seed, split=setting.split
-        )
-        pieces = {"generated": made, "reference": real}
-        figures, rows, told = judge_long(pieces, np.random.default_rng(seed), progress)
+        real = bench.long_reference
+        sides = (Hearing(made, "generated"), real)
+        heard = {side.what: side.over_time(progress) for side in sides}
+        figures, rows, told = judge_long(heard, np.random.default_rng(seed))
     except RitornelloError as error:
         if setting.metrics is not None:
             raise
@@ -363,7 +391,7 @@ def _with_structure(
     warnings = [
         *told,
         f"Structure and stability rest on {len(made)} pieces of {seconds:g} s against "
-        f"{len(real)} of the reference: a first look, no verdict.",
+        f"{len(real.clips)} of the reference: a first look, no verdict.",
     ]
     return judgement.with_more(figures, warnings, long_rows=rows), made
 

@@ -96,7 +96,7 @@ def gather(
     if setting.cache is None:  # what embeds or is fingerprinted for one target serves the next
         setting = replace(setting, cache=folder)
     bench = bench_of(options.targets, setting)
-    training = training_of(options.training, bench.reference, setting, progress)
+    training = training_of(options.training, bench.reference.clips, setting, progress)
     parts: list[SystemPart] = []
     for target in options.targets:
         judged = judge_target(target, bench, folder, progress)
@@ -109,7 +109,7 @@ def gather(
     return Report(
         title=options.title,
         systems=parts,
-        reference=excerpts_of(bench.reference, options.takes),
+        reference=excerpts_of(bench.reference.clips, options.takes),
         command=command,
     )
 

@@ -16,7 +16,8 @@ Metrics, by the names that `judge` takes
     level         loudness, bandwidth, pace of the clips
 
 A metric that cannot say anything of these clips is left out with a warning; asked for by name, it
-raises instead. Clips are read one at a time: memory does not grow with their number.
+raises instead. Clips are read one at a time: memory does not grow with their number. A reference
+that judges several sets is passed as a `Hearing`, and is heard once for all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +26,15 @@ from functools import cached_property
 from math import nan
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ritornello.errors import DataError, RitornelloError
 from ritornello.evaluation import diversity, fad, frechet, kid
 from ritornello.evaluation.clips import ClipSet
-from ritornello.evaluation.embedding import Embedding, embed_clips
+from ritornello.evaluation.embedding import Embedding
+from ritornello.evaluation.hearing import Hearing
 from ritornello.evaluation.intervals import Estimate, summarise
 from ritornello.evaluation.patches import Patches, few_recordings
 from ritornello.evaluation.sets import (
@@ -40,16 +42,11 @@ from ritornello.evaluation.sets import (
     Progress,
     Row,
     gaps,
-    hear_all,
     shared,
     side_of,
-    tell,
     validate,
     worth,
 )
-
-if TYPE_CHECKING:
-    from ritornello.evaluation.descriptors import Descriptors
 
 METRICS = ("fad", "kid", "mirdd", "frechet", "diversity", "stereo", "level")
 FORMAT = 1
@@ -148,8 +145,8 @@ def json_ready(value: Any) -> Any:
 class Case:
     """Two sets and all that the metrics need to judge one by the other."""
 
-    generated: ClipSet
-    reference: ClipSet
+    generated: Hearing
+    reference: Hearing
     heard: Mapping[str, list[Heard]]
     embeddings: Sequence[Embedding]
     draw: np.random.Generator
@@ -163,15 +160,15 @@ class Case:
 
     def warn_of_few_recordings(self) -> None:
         """Say which side has too few recordings to be split by them."""
-        self.warn(few_recordings("generated", self.generated.recordings))
-        self.warn(few_recordings("reference", self.reference.recordings))
+        self.warn(few_recordings("generated", self.generated.clips.recordings))
+        self.warn(few_recordings("reference", self.reference.clips.recordings))
 
     @property
     def recordings(self) -> dict[str, list[str]]:
         """The recording of every clip, which metrics keep together when they split a set."""
         return {
-            "generated_recordings": self.generated.recordings,
-            "reference_recordings": self.reference.recordings,
+            "generated_recordings": self.generated.clips.recordings,
+            "reference_recordings": self.reference.clips.recordings,
         }
 
     @cached_property
@@ -181,8 +178,8 @@ class Case:
             raise DataError("got no embedding to measure distances in; expected at least one")
         return {
             embedding.name: (
-                embed_clips(self.generated, embedding, cache=self.cache, progress=self.progress),
-                embed_clips(self.reference, embedding, cache=self.cache, progress=self.progress),
+                self.generated.patches(embedding, self.cache, self.progress),
+                self.reference.patches(embedding, self.cache, self.progress),
             )
             for embedding in self.embeddings
         }
@@ -214,15 +211,8 @@ def by_descriptors(case: Case) -> Figures:
     """MIRDD-open of what a listener could write down."""
     from ritornello.evaluation import descriptors
 
-    def described(clips: ClipSet, what: str) -> "list[Descriptors]":
-        found = []
-        for number, clip in enumerate(clips):
-            tell(case.progress, number, len(clips), f"notes and chords of the {what} clips")
-            audio = clip.read()
-            found.append(descriptors.describe(audio.samples, audio.sample_rate))
-        return found
-
-    made, real = described(case.generated, "generated"), described(case.reference, "reference")
+    made = case.generated.described(case.progress)
+    real = case.reference.described(case.progress)
     case.warn(descriptors.warnings(made, real, **case.recordings))
     return descriptors.evaluate(made, real, case.draw, **case.recordings)
 
@@ -244,7 +234,7 @@ def by_variety(case: Case) -> Figures:
     made, real = case.features("generated"), case.features("reference")
     case.warn_of_few_recordings()
     figures = diversity.evaluate(made, real, case.draw, **case.recordings)
-    null = diversity.null(real, case.draw, case.reference.recordings)
+    null = diversity.null(real, case.draw, case.reference.clips.recordings)
     figures |= {f"{name}_null": estimate for name, estimate in null.items()}
     return figures
 
@@ -288,7 +278,7 @@ JUDGES: dict[str, Callable[[Case], Figures]] = {
 
 def judge(
     generated: ClipSet,
-    reference: ClipSet,
+    reference: ClipSet | Hearing,
     *,
     draw: np.random.Generator,
     embeddings: Sequence[Embedding] = (),
@@ -301,7 +291,8 @@ def judge(
 
     Args:
         generated: The set to judge.
-        reference: Real music: clips of the same length, best twice as many.
+        reference: Real music: clips of the same length, best twice as many; or a hearing of them,
+            which keeps what was heard for the next set.
         draw: Source of splits and resampling.
         embeddings: Spaces for FAD and KID; the first one's figures carry no name.
         metrics: Which of METRICS, none of which may then fail; None: all that can say anything.
@@ -314,23 +305,22 @@ def judge(
             or none that can.
         AudioError: A clip cannot be read.
     """
-    validate(generated, reference)
+    real = reference if isinstance(reference, Hearing) else Hearing(reference, "reference")
+    made = Hearing(generated, "generated")
+    validate(generated, real.clips)
     wanted = METRICS if metrics is None else tuple(metrics)
     unknown = [metric for metric in wanted if metric not in JUDGES]
     if unknown:
         raise DataError(f"there is no metric {unknown[0]!r}; expected {', '.join(METRICS)}")
-    sides = {"generated": side_of(generated), "reference": side_of(reference)}
+    sides = {"generated": side_of(generated), "reference": side_of(real.clips)}
     rate = min(min(side.sample_rates) for side in sides.values())
-    heard = {
-        what: hear_all(clips, what, rate, progress)
-        for what, clips in (("generated", generated), ("reference", reference))
-    }
-    warnings = [f"{warning}." for clips in (generated, reference) for warning in clips.warnings]
-    warnings += worth(sides["generated"], sides["reference"]) + shared(generated, reference)
+    heard = {hearing.what: hearing.measured(rate, progress) for hearing in (made, real)}
+    warnings = [f"{warning}." for clips in (generated, real.clips) for warning in clips.warnings]
+    warnings += worth(sides["generated"], sides["reference"]) + shared(generated, real.clips)
     warnings += gaps(heard)
     case = Case(
-        generated=generated,
-        reference=reference,
+        generated=made,
+        reference=real,
         heard=heard,
         embeddings=embeddings,
         draw=draw,

@@ -10,6 +10,7 @@ Metrics are those of `structure` and `stability`. A few pieces give a first look
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,37 +27,62 @@ METRICS: tuple[Callable[..., dict[str, float]], ...] = (structure.evaluate, stab
 Row = dict[str, Any]
 
 
-def judge_long(
-    pieces: Mapping[str, Sequence[Clip]],
-    draw: np.random.Generator,
-    progress: Progress | None = None,
-) -> tuple[dict[str, Estimate], list[Row], list[str]]:
-    """Structure and stability of long pieces.
+@dataclass(frozen=True, kw_only=True)
+class HeardPiece:
+    """One long piece, measured.
+
+    Attributes:
+        row: `set`, `clip`, `start_s` and every figure that the piece supports.
+        figures: The figures alone.
+        reasons: Why it does not support the others.
+    """
+
+    row: Row
+    figures: Mapping[str, float]
+    reasons: Sequence[str]
+
+
+def hear_long(
+    clips: Sequence[Clip], what: str, progress: Progress | None = None
+) -> list[HeardPiece]:
+    """Structure and stability of every piece of one set, read one at a time.
 
     Args:
-        pieces: "generated" and, where there are any, "reference": long excerpts.
-        draw: Source of the resampling.
+        clips: Long excerpts.
+        what: "generated" or "reference".
         progress: Called as progress(done, total, what is being done).
-
-    Returns:
-        Figures, rows, and warnings of pieces that could not be judged.
 
     Raises:
         AudioError: A clip cannot be read.
     """
+    heard = []
+    for number, clip in enumerate(clips):
+        tell(progress, number, len(clips), f"structure of the {what} pieces")
+        figures, reasons = _measured(clip)
+        row = {"set": what, "clip": clip.name, "start_s": clip.start_s, **figures}
+        heard.append(HeardPiece(row=row, figures=figures, reasons=reasons))
+    return heard
+
+
+def judge_long(
+    heard: Mapping[str, Sequence[HeardPiece]], draw: np.random.Generator
+) -> tuple[dict[str, Estimate], list[Row], list[str]]:
+    """Structure and stability of long pieces.
+
+    Args:
+        heard: "generated" and, where there are any, "reference": what was heard of the pieces.
+        draw: Source of the resampling.
+
+    Returns:
+        Figures, rows, and warnings of pieces that could not be judged.
+    """
     figures: dict[str, Estimate] = {}
-    rows: list[Row] = []
-    warnings: list[str] = []
-    for what, clips in pieces.items():
-        measured = []
-        for number, clip in enumerate(clips):
-            tell(progress, number, len(clips), f"structure of the {what} pieces")
-            found, reasons = _measured(clip)
-            measured.append(found)
-            warnings += reasons
-            rows.append({"set": what, "clip": clip.name, "start_s": clip.start_s, **found})
-        figures |= _means(measured, "" if what == "generated" else REAL, draw)
-    return figures, rows, list(dict.fromkeys(warnings))
+    for what, pieces in heard.items():
+        suffix = "" if what == "generated" else REAL
+        figures |= _means([piece.figures for piece in pieces], suffix, draw)
+    every = [piece for pieces in heard.values() for piece in pieces]
+    warnings = [reason for piece in every for reason in piece.reasons]
+    return figures, [piece.row for piece in every], list(dict.fromkeys(warnings))
 
 
 def _measured(clip: Clip) -> tuple[dict[str, float], list[str]]:
