@@ -75,7 +75,8 @@ def with_overrides(config: ConfigT, overrides: Iterable[str]) -> ConfigT:
     """A copy of `config` with each `section.key=value` applied, all of them before validation.
 
     Values are read by the field's type: `true`/`false`, numbers, `none` where the field may be
-    None, tuples as `1,2,3` or as a JSON list. The last of two overrides of a key wins.
+    None, tuples as `1,2,3` or as a JSON list. Sections that stand in a tuple are numbered from 1:
+    `levels.1.batch=4`. The last of two overrides of a key wins.
 
     Raises:
         ConfigError: No `=`, an unknown key, a value of another type, or one the config refuses.
@@ -206,21 +207,35 @@ def _parse_leaf(config: Any, path: Sequence[str], text: str) -> Any:
     """The value that `text` means for the field at `path`."""
     owner = config
     for depth, name in enumerate(path):
-        known = _field_types(type(owner))
         where = ".".join(path[: depth + 1])
-        if name not in known:
-            raise ConfigError(f"unknown setting {where!r}; {nearest(name, known)}")
-        value = getattr(owner, name)
+        if isinstance(owner, tuple):
+            value, kind = _numbered(owner, name, where), None
+        else:
+            known = _field_types(type(owner))
+            if name not in known:
+                raise ConfigError(f"unknown setting {where!r}; {nearest(name, known)}")
+            value, kind = getattr(owner, name), known[name]
         is_section = dataclasses.is_dataclass(value)
         if depth == len(path) - 1:
             if is_section:
                 fields = ", ".join(_field_types(type(value)))
                 raise ConfigError(f"{where!r} is a section; give one of its settings: {fields}")
-            return _parse(text, known[name], where)
-        if not is_section:
+            return _parse(text, kind, where)
+        if not is_section and not _holds_sections(value):
             raise ConfigError(f"{where!r} is a value, not a section; expected {where}=value")
         owner = value
     raise AssertionError("a path has at least one name")
+
+
+def _holds_sections(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and dataclasses.is_dataclass(value[0])
+
+
+def _numbered(sections: tuple[Any, ...], number: str, where: str) -> Any:
+    """The section with that number, from 1."""
+    if not number.isdecimal() or not 1 <= int(number) <= len(sections):
+        raise ConfigError(f"unknown setting {where!r}; its sections are 1 to {len(sections)}")
+    return sections[int(number) - 1]
 
 
 def _parse(text: str, kind: Any, where: str) -> Any:
@@ -283,5 +298,11 @@ def _replace(config: ConfigT, changes: Mapping[str, Any]) -> ConfigT:
     values = {}
     for name, change in changes.items():
         value = getattr(config, name)
-        values[name] = _replace(value, change) if dataclasses.is_dataclass(value) else change
+        if dataclasses.is_dataclass(value):
+            values[name] = _replace(value, change)
+        elif _holds_sections(value) and isinstance(change, Mapping):
+            sections = enumerate(value, start=1)
+            values[name] = tuple(_replace(one, change.get(str(n), {})) for n, one in sections)
+        else:
+            values[name] = change
     return dataclasses.replace(config, **values)  # type: ignore[type-var]

@@ -9,6 +9,7 @@ from ritornello.ada.config import AdaConfig, PriorConfig, QuantiserConfig, WaveN
 from ritornello.ada.model import Ada, Prior, nll
 from ritornello.ada.presets import audio_vq, large_wavenet
 from ritornello.nn.wavenet import initialise
+from ritornello.training.distributed import World
 
 TINY = WaveNetConfig(repetitions=1, layers=2, filter_size=3, residual=8, inner=6, skip=7)
 CONFIG = AdaConfig(
@@ -119,6 +120,6 @@ def test_one_batch_is_learnt_by_heart_through_the_codes(kind):
         optimiser.zero_grad()
         (nll(logits, x) + found.loss).backward()
         optimiser.step()
-        model.bottleneck.learn(found, draw)
+        model.bottleneck.learn(found, draw, World())
     # ln 16 = 2.77 without codes
     assert nll(model(x)[0], x).item() < 1.2

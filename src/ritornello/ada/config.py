@@ -23,6 +23,43 @@ def _require(holds: bool, name: str, got: object, expected: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """How one level, or the prior, is trained.
+
+    The paper states Adam, 500,000 steps of an ADA and 200,000 of an unconditional WaveNet, and
+    averaged weights for evaluation; rate, batch, excerpt and decay are not in it.
+
+    Attributes:
+        share: Part of the time limit, relative to the other stages.
+        steps: Steps without a time limit.
+        batch: Excerpts per step.
+        crop: Symbols in an excerpt; a multiple of the hop.
+        learning_rate: Adam's rate at its highest.
+        final_ratio: Rate at the end, relative to the highest; the fall is a cosine.
+        warmup_steps: Steps over which the rate rises.
+        clip_norm: Largest norm of the gradient.
+        ema: Decay of the averaged weights (Polyak averaging).
+    """
+
+    share: float = 1.0
+    steps: int = 500_000
+    batch: int = 8
+    crop: int = 8192
+    learning_rate: float = 2e-4
+    final_ratio: float = 1.0
+    warmup_steps: int = 200
+    clip_norm: float = 1.0
+    ema: float = 0.9999
+
+    def __post_init__(self) -> None:
+        """Refuse settings with which nothing is learnt."""
+        for name in ("share", "steps", "batch", "crop", "learning_rate", "clip_norm"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        _require(0 <= self.ema < 1, "ema", self.ema, "0 <= ema < 1")
+        _require(0 <= self.final_ratio <= 1, "final_ratio", self.final_ratio, "0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class WaveNetConfig:
     """One stack of gated blocks.
 
@@ -112,6 +149,7 @@ class AdaConfig:
         modulator: Centred stack at the codes' rate.
         local: Causal stack at the symbols' rate.
         quantiser: The bottleneck.
+        training: How it is trained.
     """
 
     symbols: int = 256
@@ -134,6 +172,7 @@ class AdaConfig:
         )
     )
     quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
+    training: StageConfig = field(default_factory=StageConfig)
 
     def __post_init__(self) -> None:
         """Refuse unknown inputs and impossible numbers."""
@@ -141,6 +180,8 @@ class AdaConfig:
         _require(self.hop >= 1, "hop", self.hop, "at least 1")
         for name in ("encoder_input", "local_input"):
             _require(getattr(self, name) in INPUTS, name, getattr(self, name), f"one of {INPUTS}")
+        whole = self.training.crop % self.hop == 0
+        _require(whole, "training.crop", self.training.crop, f"a multiple of the hop, {self.hop}")
         for name in ("encoder", "modulator"):
             odd = getattr(self, name).filter_size % 2 == 1
             _require(odd, f"{name}.filter_size", getattr(self, name).filter_size, "an odd number")
@@ -154,6 +195,7 @@ class PriorConfig:
         symbols: Size of the alphabet.
         input: "continuous" or "one_hot".
         network: The causal stack.
+        training: How it is trained.
     """
 
     symbols: int = 256
@@ -163,6 +205,7 @@ class PriorConfig:
             repetitions=3, layers=10, filter_size=3, residual=512, inner=512
         )
     )
+    training: StageConfig = field(default_factory=lambda: StageConfig(steps=200_000))
 
     def __post_init__(self) -> None:
         """Refuse unknown inputs."""

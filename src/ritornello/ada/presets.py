@@ -1,4 +1,4 @@
-"""Named configurations: the models of table 3 at the published sizes, and two for laptops.
+"""Named configurations: the models of table 3 at the published sizes, and stacks to train.
 
 `table_3_1` to `table_3_7` are the seven models that the paper compared by ear; their receptive
 fields are the paper's. Sizes come from appendix A; "very large" doubles the repetitions of "large"
@@ -13,6 +13,7 @@ from ritornello.ada.config import (
     PriorConfig,
     QuantiserConfig,
     StackConfig,
+    StageConfig,
     WaveNetConfig,
 )
 
@@ -106,4 +107,122 @@ TABLE_3: dict[str, Callable[[], StackConfig]] = {
     "3.5": table_3_5,
     "3.6": table_3_6,
     "3.7": table_3_7,
+}
+
+
+# ------------------------------------------------------------------ stacks to train
+
+
+def nano() -> StackConfig:
+    """Three levels small enough for tests: seconds."""
+    tiny = WaveNetConfig(repetitions=1, layers=4, filter_size=3, residual=16, inner=8, skip=16)
+    training = StageConfig(
+        steps=20, batch=2, crop=512, learning_rate=2e-3, final_ratio=0.1, ema=0.9
+    )
+    quantiser = QuantiserConfig(codes=64, dim=8)
+    audio = AdaConfig(
+        encoder=tiny,
+        modulator=replace(tiny, layers=2),
+        local=replace(tiny, layers=6, filter_size=2),
+        quantiser=quantiser,
+        training=training,
+    )
+    codes = replace(
+        audio,
+        symbols=64,
+        encoder_input="one_hot",
+        local_input="one_hot",
+        hop=4,
+        quantiser=replace(quantiser, kind="amae"),
+        training=replace(training, crop=128),
+    )
+    prior = PriorConfig(
+        symbols=64, network=replace(tiny, filter_size=2), training=replace(training, crop=32)
+    )
+    return StackConfig(sample_rate=8000, levels=(audio, codes), prior=prior)
+
+
+def small() -> StackConfig:
+    """What the shipped model is: two cores, an hour or two; samples faster than real time.
+
+    The depths of the paper at a fraction of its widths. The local model goes through the dilations
+    1 .. 256 twice, not 1 .. 128 four times: the same 1024 samples with half the blocks.
+    """
+    audio = AdaConfig(
+        encoder=WaveNetConfig(
+            repetitions=1, layers=8, filter_size=3, residual=64, inner=32, skip=64
+        ),
+        modulator=WaveNetConfig(
+            repetitions=1, layers=6, filter_size=3, residual=96, inner=64, skip=128
+        ),
+        local=WaveNetConfig(
+            repetitions=2, layers=9, filter_size=2, residual=96, inner=64, skip=128
+        ),
+        quantiser=QuantiserConfig(dim=32),
+        training=_short(share=0.6, batch=4, crop=4096),
+    )
+    codes = AdaConfig(
+        encoder_input="one_hot",
+        local_input="one_hot",
+        encoder=WaveNetConfig(
+            repetitions=1, layers=6, filter_size=3, residual=96, inner=64, skip=128
+        ),
+        modulator=WaveNetConfig(
+            repetitions=1, layers=6, filter_size=3, residual=96, inner=64, skip=128
+        ),
+        local=WaveNetConfig(
+            repetitions=4, layers=4, filter_size=2, residual=128, inner=64, skip=128
+        ),
+        quantiser=QuantiserConfig(kind="amae"),
+        training=_short(share=0.2, batch=8, crop=1024),
+    )
+    prior = PriorConfig(
+        network=WaveNetConfig(
+            repetitions=2, layers=10, filter_size=2, residual=128, inner=128, skip=256
+        ),
+        training=_short(share=0.2, batch=8, crop=1024),
+    )
+    return StackConfig(levels=(audio, codes), prior=prior)
+
+
+def _short(share: float, batch: int, crop: int) -> StageConfig:
+    """Training in tens of minutes: small networks bear, and few steps need, a higher rate."""
+    return StageConfig(
+        share=share,
+        steps=20_000,
+        batch=batch,
+        crop=crop,
+        learning_rate=2e-3,
+        final_ratio=0.02,
+        ema=0.999,
+    )
+
+
+def base() -> StackConfig:
+    """One GPU, a day: the paper's model 3.7 at half its widths."""
+    wide = WaveNetConfig(repetitions=2, layers=8, filter_size=3, residual=128, inner=128)
+    local = WaveNetConfig(repetitions=4, layers=8, filter_size=2, residual=192, inner=64)
+    training = StageConfig(steps=200_000, learning_rate=5e-4, final_ratio=0.1, ema=0.9995)
+    audio = replace(audio_vq(), encoder=wide, modulator=wide, local=local, training=training)
+    codes = replace(
+        code_ada("amae"),
+        encoder=wide,
+        modulator=wide,
+        training=replace(training, steps=100_000, batch=32, crop=2048),
+    )
+    network = replace(large_wavenet(), residual=256, inner=256)
+    prior = PriorConfig(network=network, training=replace(training, steps=100_000, crop=4096))
+    return StackConfig(levels=(audio, codes), prior=prior)
+
+
+def paper() -> StackConfig:
+    """Model 3.7: VQ-VAE, AMAE and a large WaveNet; no population is needed to train it."""
+    return table_3_7()
+
+
+PRESETS: dict[str, Callable[[], StackConfig]] = {
+    "nano": nano,
+    "small": small,
+    "base": base,
+    "paper": paper,
 }

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from ritornello.ada.config import QuantiserConfig
 from ritornello.nn.quantize import EmaCodebook
+from ritornello.training.distributed import World
 
 NORMALISER_FLOOR = 1e-5
 """Footnote 3: keeps a query whose entries are all cut off by the ReLU finite."""
@@ -59,9 +60,15 @@ class Bottleneck(nn.Module, ABC):
     ) -> Float[Tensor, "batch frames query_dim"]:
         """Vectors of codes, as `forward` would give them."""
 
-    def learn(self, found: Bottlenecked, draw: torch.Generator) -> None:
-        """What a training step does besides following gradients; nothing unless overridden."""
-        del found, draw
+    def learn(self, found: Bottlenecked, draw: torch.Generator, world: World) -> None:
+        """What a training step does besides following gradients; nothing unless overridden.
+
+        Args:
+            found: What the step's batch gave.
+            draw: Source of what is placed at random.
+            world: The processes that train together; their codebooks stay equal.
+        """
+        del found, draw, world
 
 
 class VqBottleneck(Bottleneck):
@@ -90,14 +97,18 @@ class VqBottleneck(Bottleneck):
         """Codebook vectors."""
         return self.codebook.look_up(codes)
 
-    def learn(self, found: Bottlenecked, draw: torch.Generator) -> None:
+    def learn(self, found: Bottlenecked, draw: torch.Generator, world: World) -> None:
         """Begin on the data, follow the queries, and place unused codes anew."""
-        if not self.is_begun:
+        learnt = list(self.codebook.buffers())
+        if self.is_begun:
+            self.codebook.follow(found.queries, found.codes, self.config.alpha)
+            # Smoothing is linear: the mean of all processes' sums is as if one had seen all.
+            world.average(learnt)
+            self.codebook.revive(found.queries, draw, self.config.revive_below)
+        else:
             self.codebook.begin(found.queries, draw)
             self.is_begun.fill_(True)
-            return
-        self.codebook.follow(found.queries, found.codes, self.config.alpha)
-        self.codebook.revive(found.queries, draw, self.config.revive_below)
+        world.share(learnt)
 
 
 class ArgmaxBottleneck(Bottleneck):

@@ -7,7 +7,6 @@ FFT; nothing is resampled or decoded while training.
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from ritornello.interfaces import Audio
 from ritornello.musika.codec import MusikaCodec
 from ritornello.musika.config import MusikaConfig
 from ritornello.musika.controls import measure
+from ritornello.nn.precision import encoding_precision
 from ritornello.shapes import Waveform
 
 FULL_SCALE = 32767.0
@@ -135,18 +135,6 @@ class ControlCurves:
         """Raw curves of all recordings of `split`, one after the other; NaN where unmeasured."""
         values = np.concatenate([self.read(r) for r in self.blocks.corpus if r.split == split])
         return np.where(values == UNMEASURED, np.nan, values)
-
-
-def encoding_precision() -> AbstractContextManager[object]:
-    """The context to encode in: bfloat16 on processors that multiply matrices in it.
-
-    Its errors are a tenth of the noise that latents get in training, and encoding a corpus takes
-    half the time.
-    """
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    if capabilities.get("amx_bf16"):
-        return torch.autocast("cpu", dtype=torch.bfloat16)
-    return nullcontext()
 
 
 class LatentWindows:

@@ -54,10 +54,12 @@ class DilatedConv(nn.Module):
     ) -> Float[Tensor, "batch time dim_out"]:
         """Output for a sequence that already has `reach` more steps than are wanted."""
         steps = padded.shape[1] - self.reach
-        out: Tensor = self.bias
-        for tap in range(self.filter_size):
+        # The bias goes in with the first product: added to it later, it would make a bfloat16
+        # tensor a float32 one, and everything behind it.
+        out = functional.linear(padded[:, :steps], self.weight[0], self.bias)
+        for tap in range(1, self.filter_size):
             start = tap * self.dilation
-            out = functional.linear(padded[:, start : start + steps], self.weight[tap]) + out
+            out = out + functional.linear(padded[:, start : start + steps], self.weight[tap])
         return out
 
 

@@ -1,0 +1,217 @@
+"""Training an ADA stack: one autoencoder after the other, then the prior over the topmost codes.
+
+Every stage minimises the negative log-likelihood of its own symbols in nats (section 3): an
+autoencoder's given its codes, plus what its bottleneck asks for (eq. 1, eq. 2); the prior's given
+nothing but the past. Levels are trained separately, bottom up; a level that is finished only
+encodes. Figures are of held-out music with averaged weights (section 4.1).
+
+Axes: (batch, time) symbols, (batch, frames) codes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from ritornello.ada.codec import save_level, save_prior
+from ritornello.ada.config import StackConfig, StageConfig
+from ritornello.ada.model import Ada, Logits, Prior, Symbols, nll
+from ritornello.ada.recordings import SymbolCorpus
+from ritornello.checkpoint import write_config
+from ritornello.config import to_dict
+from ritornello.evaluation.codebook import perplexity, usage_counts
+from ritornello.evaluation.likelihood import unigram, unigram_surprise
+from ritornello.interfaces import Audio, Stage
+from ritornello.nn.wavenet import initialise
+from ritornello.training.optim import OptimConfig
+from ritornello.training.state import TrainState
+
+SCORED_SYMBOLS = 2**17
+"""Held-out symbols that every evaluation scores, and as many of the music trained on."""
+UNIGRAM_CROPS = 64
+
+Losses = dict[str, Tensor]
+Crops = Int64[Tensor, "crops time"]
+
+
+def stage_optim(config: StageConfig, module: str) -> OptimConfig:
+    """The stage's Adam, with averaged weights for everything that is judged or kept."""
+    return OptimConfig(
+        modules=(module,),
+        lr=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        schedule="cosine",
+        final_ratio=config.final_ratio,
+        clip_norm=config.clip_norm,
+        ema_decay=config.ema,
+    )
+
+
+class SymbolStage(Stage):
+    """What levels and prior have in common: excerpts of symbols, and their NLL.
+
+    Args:
+        stack: The whole model's configuration.
+        symbols: What is trained on.
+        config: How.
+        receptive_field: Symbols that a prediction sees; those with fewer before them are not
+            scored.
+    """
+
+    def __init__(
+        self, stack: StackConfig, symbols: SymbolCorpus, config: StageConfig, receptive_field: int
+    ) -> None:
+        self.stack, self.symbols, self.config = stack, symbols, config
+        self.share, self.steps = config.share, config.steps
+        # An excerpt may be shorter than what is seen; then its second half is scored.
+        self.unscored = min(receptive_field, config.crop // 2)
+
+    def prepare(self) -> None:
+        """Fill the cache of symbols."""
+        self.symbols.fill()
+
+    def batch(self, draw: torch.Generator) -> Symbols:
+        """Excerpts of the training recordings."""
+        return self.symbols.draw(draw, self.config.crop, self.config.batch, "train")
+
+    def example(self, draw: torch.Generator) -> Symbols:
+        """Noise of the same shape."""
+        shape = (self.config.batch, self.config.crop)
+        return torch.randint(self.symbols.symbols, shape, generator=draw)
+
+    def crops(self, split: str) -> Crops:
+        """The same excerpts of a split at every evaluation."""
+        draw = torch.Generator().manual_seed(0)
+        count = max(2, SCORED_SYMBOLS // (self.config.crop - self.unscored))
+        return self.symbols.draw(draw, self.config.crop, count, split)
+
+    def held_out(self) -> Crops:
+        """Excerpts of the split that figures are made of."""
+        return self.crops(self.symbols.split_to_judge(self.config.crop))
+
+    def scored_nll(
+        self, state: TrainState, logits: Callable[[Symbols], Logits], crops: Crops
+    ) -> float:
+        """Mean NLL in nats of the symbols of `crops` that have enough before them."""
+        total = 0.0
+        for part in crops.split(self.config.batch):
+            with state.autocast():
+                found = logits(part)
+            total += float(nll(found[:, self.unscored :], part[:, self.unscored :])) * len(part)
+        return total / len(crops)
+
+    def likelihoods(
+        self, state: TrainState, logits: Callable[[Symbols], Logits]
+    ) -> dict[str, float]:
+        """NLL of held-out music and of the music trained on, beside that of frequencies alone."""
+        held_out, trained_on = self.held_out(), self.crops("train")
+        frequencies = unigram([trained_on.flatten().numpy()[None]], self.symbols.symbols)
+        naive = unigram_surprise(frequencies, held_out[:, self.unscored :].flatten().numpy()[None])
+        return {
+            "nll": self.scored_nll(state, logits, held_out),
+            "train_nll": self.scored_nll(state, logits, trained_on),
+            "unigram_nll": float(naive.mean()),
+        }
+
+    def samples(self, state: TrainState) -> dict[str, Audio]:
+        """Nothing to hear yet: `ritornello generate RUN` plays what was saved last."""
+        del state
+        return {}
+
+
+class LevelStage(SymbolStage):
+    """One autoencoder of the stack.
+
+    Args:
+        stack: The whole model's configuration.
+        index: Which level, 0 for the lowest.
+        symbols: What lies below it.
+    """
+
+    def __init__(self, stack: StackConfig, index: int, symbols: SymbolCorpus) -> None:
+        self.level, self.index = stack.levels[index], index
+        self.name = f"level{index + 1}"
+        super().__init__(stack, symbols, self.level.training, self.level.local.receptive_field)
+
+    def build(self, init: torch.Generator) -> dict[str, nn.Module]:
+        """A fresh autoencoder."""
+        ada = Ada(self.level)
+        initialise(ada, init)
+        return {"ada": ada}
+
+    def optimizers(self) -> dict[str, OptimConfig]:
+        """One for all of it; the codebook follows without."""
+        return {"ada": stage_optim(self.config, "ada")}
+
+    def train_step(self, state: TrainState, batch: Symbols, draw: torch.Generator) -> Losses:
+        """One step on the NLL and the bottleneck's loss; then the codebook learns."""
+        ada = cast(Ada, state.modules["ada"])
+        with state.autocast():
+            logits, found = ada(batch)
+            loss = nll(logits, batch)
+        norm = state.update("ada", loss + found.loss)
+        ada.bottleneck.learn(found, draw, state.world)
+        used = found.codes.flatten().bincount(minlength=self.level.quantiser.codes)
+        shares = used / used.sum()
+        entropy = torch.special.entr(shares).sum()
+        return {
+            "nll": loss.detach(),
+            "bottleneck": found.loss.detach(),
+            "perplexity": entropy.exp(),
+            "norm": norm,
+        }
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """NLL in nats per symbol, and how many codes carry something."""
+        ada = cast(Ada, state.best("ada"))
+        figures = self.likelihoods(state, lambda symbols: ada(symbols)[0])
+        with state.autocast():
+            parts = self.held_out().split(self.config.batch)
+            codes = torch.cat([ada.encode(part).flatten() for part in parts])
+        counts = usage_counts(codes.numpy()[None], self.level.quantiser.codes)
+        used = float((counts > 0).sum())
+        return figures | {"perplexity": perplexity(counts), "codes_used": used}
+
+    def export(self, state: TrainState, folder: Path) -> None:
+        """Write component `levelN`."""
+        write_config(folder, "ada", to_dict(self.stack))
+        save_level(folder, self.index, cast(Ada, state.best("ada")))
+
+
+class PriorStage(SymbolStage):
+    """The unconditional WaveNet on top, over the topmost codes or over audio itself."""
+
+    name = "prior"
+
+    def __init__(self, stack: StackConfig, symbols: SymbolCorpus) -> None:
+        prior = stack.prior
+        super().__init__(stack, symbols, prior.training, prior.network.receptive_field)
+
+    def build(self, init: torch.Generator) -> dict[str, nn.Module]:
+        """A fresh WaveNet."""
+        prior = Prior(self.stack.prior)
+        initialise(prior, init)
+        return {"prior": prior}
+
+    def optimizers(self) -> dict[str, OptimConfig]:
+        """One."""
+        return {"prior": stage_optim(self.config, "prior")}
+
+    def train_step(self, state: TrainState, batch: Symbols, draw: torch.Generator) -> Losses:
+        """One step on the NLL."""
+        with state.autocast():
+            loss = nll(state.modules["prior"](batch), batch)
+        norm = state.update("prior", loss)
+        return {"nll": loss.detach(), "norm": norm}
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """NLL in nats per symbol."""
+        return self.likelihoods(state, state.best("prior"))
+
+    def export(self, state: TrainState, folder: Path) -> None:
+        """Write component `prior`."""
+        write_config(folder, "ada", to_dict(self.stack))
+        save_prior(folder, cast(Prior, state.best("prior")))
