@@ -84,3 +84,8 @@ def test_refuses_nothing_and_rows_that_differ():
         intervals.summarise([], draw)
     with pytest.raises(DataError, match="different figures"):
         intervals.summarise([{"a": 1.0}, {"b": 1.0}], draw)
+
+
+def test_spread_over_splits_is_the_median_and_the_middle_95_per_cent():
+    found = intervals.spread([float(value) for value in range(201)], 7)
+    assert (found.value, found.low, found.high, found.items) == (100.0, 5.0, 195.0, 7)

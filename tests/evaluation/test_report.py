@@ -12,7 +12,7 @@ import soundfile
 from ritornello.audio.loudness import integrated_loudness, true_peak_dbfs
 from ritornello.errors import DataError
 from ritornello.evaluation import report_pictures as pictures
-from ritornello.evaluation.intervals import Estimate
+from ritornello.evaluation.intervals import Estimate, without_interval
 from ritornello.evaluation.judgement import Judgement
 from ritornello.evaluation.reading import shown
 from ritornello.evaluation.report import (
@@ -241,6 +241,11 @@ def test_bars_lie_on_a_common_axis():
     assert "circle" not in pictures.interval_bar(
         Estimate(value=float("nan"), low=0, high=1, items=1), None, (0.0, 1.0), "said"
     )
+    alone = without_interval(3.0, 1)
+    dot = pictures.interval_bar(alone, alone, pictures.axis([one, other, alone]), "said")
+    assert dot.count("<circle") == 1
+    assert "<line" not in dot
+    assert "<rect" not in dot
     assert pictures.axis([Estimate(value=0.0, low=0.0, high=0.0, items=1)])[0] < 0
 
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -44,9 +46,19 @@ def test_music_that_does_not_know_of_the_joints_is_seamless():
 def test_stationary_noise_has_ratio_one():
     wave = noise(20.0, seed=3)
     figures = seams.evaluate([wave], RATE, grid(20.0), STEP_S, np.random.default_rng(0))
-    assert figures["seam_ratio"] == pytest.approx(1, abs=0.1)
-    assert figures["seam_ratio_low"] <= figures["seam_ratio"] <= figures["seam_ratio_high"]
-    assert figures["seam_joints"] == 19
+    ratio = figures["seam_ratio"]
+    assert ratio.value == pytest.approx(1, abs=0.1)
+    assert ratio.low <= ratio.value <= ratio.high
+    assert ratio.items == 19
+
+
+def test_one_joint_has_a_ratio_without_an_interval():
+    joint = np.array([1.0])
+    figures = seams.evaluate([noise(2.0, seed=3)], RATE, joint, STEP_S, np.random.default_rng(0))
+    assert figures["seam_ratio"].value > 0
+    told = {name: figure.to_dict() for name, figure in figures.items()}
+    assert told["seam_ratio"]["low"] is told["seam_p_value"]["high"] is None
+    assert json.dumps(told, allow_nan=False)
 
 
 def test_texture_of_the_codecs_own_grid_is_no_seam():

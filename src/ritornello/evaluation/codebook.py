@@ -18,7 +18,8 @@ Metrics of latents
                         perplexity of a continuous code; at most dim
     dead_dims           dimensions that do not move: variance below a millionth of the largest
 
-The intervals are from the jackknife over recordings. A bootstrap would draw some recordings twice
+The intervals are from the jackknife over recordings; what the codec's sizes alone decide (bit_rate,
+numbers_per_second) has none. A bootstrap would draw some recordings twice
 and leave others out, and so lose codes: its interval lies below the figure itself.
 """
 
@@ -85,17 +86,17 @@ def evaluate(
     likelihood.validate(recordings, size)
     counts = np.stack([usage_counts(codes, size) for codes in recordings])
     codebooks = counts.shape[1]
-    nominal = frame_rate_hz * codebooks * float(np.log2(size))
     statistics: dict[str, Callable[[np.ndarray], float]] = {
         "usage": lambda total: float((total > 0).mean()),
         "dead_codes": lambda total: float((total == 0).sum(axis=-1).mean()),
         "perplexity": perplexity,
-        "bit_rate": lambda total: nominal,
         "entropy_bit_rate": lambda total: (
             frame_rate_hz * likelihood.bits(entropy_nats(total).sum())
         ),
     }
-    return {name: jackknife(counts, statistic) for name, statistic in statistics.items()}
+    figures = {name: jackknife(counts, statistic) for name, statistic in statistics.items()}
+    nominal = frame_rate_hz * codebooks * float(np.log2(size))
+    return figures | {"bit_rate": without_interval(nominal, len(recordings))}
 
 
 def jackknife(parts: Parts, statistic: Callable[[np.ndarray], float]) -> Estimate:
@@ -133,11 +134,8 @@ def evaluate_latents(recordings: Sequence[Latents], frame_rate_hz: float) -> dic
         raise DataError("latents hold NaN or infinity; expected finite values")
     dim = len(recordings[0])
     moments = np.stack([_moments(latents.astype(np.float64)) for latents in recordings])
-    numbers = dim * frame_rate_hz
     return {
-        "numbers_per_second": Estimate(
-            value=numbers, low=numbers, high=numbers, items=len(recordings)
-        ),
+        "numbers_per_second": without_interval(dim * frame_rate_hz, len(recordings)),
         "effective_dims": jackknife(moments, lambda total: effective_dims(_covariance(total))),
         "dead_dims": jackknife(moments, lambda total: _dead(_covariance(total))),
     }

@@ -20,8 +20,7 @@ from jaxtyping import Float
 
 from ritornello.errors import DataError
 from ritornello.evaluation.excerpts import standardised
-from ritornello.evaluation.frechet import spread
-from ritornello.evaluation.intervals import Estimate, resampled_pair
+from ritornello.evaluation.intervals import Estimate, resampled_pair, spread
 from ritornello.evaluation.patches import Recordings, item_numbers
 
 SPLITS = 200

@@ -27,7 +27,7 @@ from jaxtyping import Float
 
 from ritornello.errors import DataError
 from ritornello.evaluation.excerpts import standardised
-from ritornello.evaluation.intervals import Estimate, around, without_interval
+from ritornello.evaluation.intervals import Estimate, around, spread, without_interval
 from ritornello.evaluation.patches import PatchSet, Recordings, gathered, halves
 
 SPLITS = 200
@@ -179,12 +179,6 @@ def _with_spread(
         for some, others in halves(made, true, draw)
     ]
     return around(value, float(np.std(found, ddof=1)), size, lowest=0.0)
-
-
-def spread(values: list[float], items: int) -> Estimate:
-    """Median and 95 % range of figures over splits."""
-    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
-    return Estimate(value=float(middle), low=float(low), high=float(high), items=items)
 
 
 def evaluate(

@@ -107,7 +107,7 @@ def resampled_pair(
 
 
 def without_interval(value: float, items: int) -> Estimate:
-    """A figure of which nobody can say how far it would move."""
+    """A figure of which nobody can say how far it would move, or that is set and cannot move."""
     return Estimate(value=value, low=nan, high=nan, items=items)
 
 
@@ -115,6 +115,12 @@ def around(value: float, deviation: float, items: int, lowest: float = -np.inf) 
     """A figure with a 95 % interval of 1.96 standard deviations on both sides."""
     reach = 1.96 * deviation
     return Estimate(value=value, low=max(lowest, value - reach), high=value + reach, items=items)
+
+
+def spread(values: list[float], items: int) -> Estimate:
+    """Median and 95 % range of a figure over random splits of `items` items a side."""
+    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
+    return Estimate(value=float(middle), low=float(low), high=float(high), items=items)
 
 
 def mean_interval(values: Float[np.ndarray, " items"], draw: np.random.Generator) -> Estimate:

@@ -16,7 +16,8 @@ Metrics
 
 Figures of two models can be compared only when both predict the same codes: a codec with a smaller
 alphabet is easier to predict and says less. Long recordings count more than short ones, as every
-frame counts the same; the interval is over recordings.
+frame counts the same; the interval is over recordings. One recording has none, nor has
+uniform_nats, which is arithmetic.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ritornello.errors import DataError
-from ritornello.evaluation.intervals import Estimate, resampled
+from ritornello.evaluation.intervals import Estimate, resampled, without_interval
 
 SMOOTHING = 1.0
 """Added to every count, so that a code that training never showed is surprising, not impossible."""
@@ -169,6 +170,6 @@ def evaluate(
             items=model.items,
         ),
         "unigram_nats": nats_per_frame(naive, draw),
-        "uniform_nats": Estimate(value=nothing, low=nothing, high=nothing, items=len(codes)),
+        "uniform_nats": without_interval(nothing, len(codes)),
         "gain_nats": nats_per_frame(gains, draw),
     }

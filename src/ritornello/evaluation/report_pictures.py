@@ -157,15 +157,20 @@ def axis(estimates: Sequence[Estimate]) -> tuple[float, float]:
 def interval_bar(
     figure: Estimate, real: Estimate | None, ends: tuple[float, float], says: str
 ) -> str:
-    """A figure's interval on an axis that its rivals share, with real music's as a band."""
+    """A figure and its interval on an axis that its rivals share, with real music's as a band.
+
+    A figure without an interval is a dot alone.
+    """
     parts = [f'<svg class="bar" role="img" aria-label="{_safe(says)}">']
     if real is not None and np.isfinite([real.low, real.high]).all():
         left, right = (_per_cent(x, ends) for x in (real.low, real.high))
         width = max(right - left, 0.6)
         parts.append(f'<rect class="real" x="{left:.2f}%" width="{width:.2f}%" y="0" height="20"/>')
-    if np.isfinite([figure.low, figure.high, figure.value]).all():
-        low, middle, high = (_per_cent(x, ends) for x in (figure.low, figure.value, figure.high))
+    if figure.has_interval:
+        low, high = (_per_cent(x, ends) for x in (figure.low, figure.high))
         parts.append(f'<line x1="{low:.2f}%" x2="{high:.2f}%" y1="10" y2="10"/>')
+    if np.isfinite(figure.value):
+        middle = _per_cent(figure.value, ends)
         parts.append(f'<circle cx="{middle:.2f}%" cy="10" r="4.5"/>')
     return "".join([*parts, "</svg>"])
 

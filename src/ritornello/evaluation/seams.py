@@ -9,8 +9,8 @@ Conventions
     step_s     seconds of one step of the grid the piece was made on, e.g. a codec's frame
 
 Metrics
-    seam_ratio   mean change at the joints over the mean change elsewhere; 1 is seamless
-    p_value      share of randomly placed rows of joints with at least this much change
+    seam_ratio     mean change at the joints over the mean change elsewhere; 1 is seamless
+    seam_p_value   share of randomly placed rows of joints with at least this much change
 
 The null is the same row of joints moved by a random number of steps (around the end and back to
 the start), which keeps the number and the spacing of the joints and loses only their place. Whole
@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ritornello.errors import DataError
-from ritornello.evaluation.intervals import Estimate, mean_interval
+from ritornello.evaluation.intervals import Estimate, mean_interval, without_interval
 from ritornello.evaluation.onsets import band_levels, hop_samples
 
 REACH_S = 0.012
@@ -136,13 +136,14 @@ def evaluate(
     joints_s: Moments,
     step_s: float,
     draw: np.random.Generator,
-) -> dict[str, float]:
-    """The ratio, its interval, the number of joints and the p-value."""
+) -> dict[str, Estimate]:
+    """The ratio with its interval over joints (one joint has none), and the p-value.
+
+    Raises:
+        DataError: As `seam_ratio`.
+    """
     seams = seam_ratio(waves, sample_rate, joints_s, step_s, draw)
     return {
-        "seam_ratio": seams.ratio.value,
-        "seam_ratio_low": seams.ratio.low,
-        "seam_ratio_high": seams.ratio.high,
-        "seam_joints": float(seams.ratio.items),
-        "seam_p_value": seams.p_value,
+        "seam_ratio": seams.ratio,
+        "seam_p_value": without_interval(seams.p_value, seams.ratio.items),
     }
