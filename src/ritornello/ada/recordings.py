@@ -8,6 +8,7 @@ codes of a lower level are computed once and cached.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,14 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from ritornello.ada.config import AdaConfig
 from ritornello.ada.model import Ada
 from ritornello.audio.mulaw import mulaw_encode
 from ritornello.data.corpus import Corpus, Recording
 from ritornello.data.jobs import Progress
 from ritornello.data.store import FieldSpec
 from ritornello.data.tokens import ArrayCache, Compute
+from ritornello.errors import DataError
 from ritornello.nn.precision import encoding_precision
 
 logger = logging.getLogger(__name__)
@@ -32,28 +35,49 @@ ENCODED_STEPS = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
-class SymbolCorpus:
-    """The symbols of one level of every recording.
+class Opened:
+    """Where the symbols of a level are kept, and how those of one recording are made.
 
     Attributes:
-        corpus: The recordings.
-        symbols: Size of the alphabet.
-        rate_hz: Symbols per second.
         key: Whatever they depend on besides the audio.
-        cache: Where they are kept.
-        compute: How those of one recording are made.
+        cache: The arrays.
+        compute: What fills it.
     """
 
-    corpus: Corpus
-    symbols: int
-    rate_hz: float
     key: str
     cache: ArrayCache
     compute: Compute
 
+
+class SymbolCorpus:
+    """The symbols of one level of every recording.
+
+    Args:
+        corpus: The recordings.
+        symbols: Size of the alphabet.
+        rate_hz: Symbols per second.
+        open_cache: Finds or makes the cache; called by `fill`, since the codes of a level can only
+            be made once that level is trained.
+    """
+
+    def __init__(
+        self, corpus: Corpus, symbols: int, rate_hz: float, open_cache: Callable[[], Opened]
+    ) -> None:
+        self.corpus, self.symbols, self.rate_hz = corpus, symbols, rate_hz
+        self._open = open_cache
+        self._opened: Opened | None = None
+
+    @property
+    def opened(self) -> Opened:
+        """The cache; `fill` comes first."""
+        if self._opened is None:
+            raise DataError("the symbols are not there yet; call fill() first")
+        return self._opened
+
     def fill(self, progress: Progress | None = None) -> None:
         """Compute what the cache does not hold yet."""
-        self.cache.fill(self.corpus, self.compute, progress, workers=2)
+        self._opened = self._opened or self._open()
+        self.opened.cache.fill(self.corpus, self.opened.compute, progress, workers=2)
         if not len(self.corpus.split("valid")):
             logger.warning(
                 "no recording is held out: figures are measured on the music trained on. "
@@ -68,12 +92,12 @@ class SymbolCorpus:
         Raises:
             DataError: No recording of the split is that long.
         """
-        crops = self.cache.draw(draw, steps, batch, split)["symbols"]
+        crops = self.opened.cache.draw(draw, steps, batch, split)["symbols"]
         return torch.from_numpy(crops.astype(np.int64))
 
     def read(self, recording: Recording) -> Int64[np.ndarray, " steps"]:
         """Every symbol of one recording."""
-        return self.cache.read(recording.id)["symbols"].astype(np.int64)
+        return self.opened.cache.read(recording.id)["symbols"].astype(np.int64)
 
     def split_to_judge(self, steps: int) -> str:
         """The split that figures are made of: "valid" where it holds a crop of `steps`.
@@ -81,7 +105,8 @@ class SymbolCorpus:
         A folder of one recording holds nothing out; then the music trained on has to do.
         """
         held_out = len(self.corpus.split("valid"))
-        return "valid" if len(self.cache.too_short(steps, "valid")) < held_out else "train"
+        too_short = self.opened.cache.too_short(steps, "valid")
+        return "valid" if len(too_short) < held_out else "train"
 
 
 def audio_symbols(corpus: Corpus, sample_rate: int, folder: Path) -> SymbolCorpus:
@@ -91,41 +116,53 @@ def audio_symbols(corpus: Corpus, sample_rate: int, folder: Path) -> SymbolCorpu
         audio = recording.read(sample_rate=sample_rate, channels=1)
         return {"symbols": mulaw_encode(torch.from_numpy(audio.samples[0])).numpy()}
 
-    key = f"mu-law {MULAW_SYMBOLS} at {sample_rate} Hz, mono"
-    return SymbolCorpus(
-        corpus=corpus,
-        symbols=MULAW_SYMBOLS,
-        rate_hz=sample_rate,
-        key=key,
-        cache=ArrayCache(folder, key, _fields(MULAW_SYMBOLS)),
-        compute=compute,
-    )
+    def open_cache() -> Opened:
+        key = f"mu-law {MULAW_SYMBOLS} at {sample_rate} Hz, mono"
+        cache = ArrayCache(folder, key, _fields(MULAW_SYMBOLS))
+        return Opened(key=key, cache=cache, compute=compute)
+
+    return SymbolCorpus(corpus, MULAW_SYMBOLS, sample_rate, open_cache)
 
 
 def code_symbols(below: SymbolCorpus, ada: Ada, weights: str, folder: Path) -> SymbolCorpus:
-    """Codes that `ada` gives for the symbols below it; `below` must be filled.
+    """Codes that a trained level gives for the symbols below it.
 
     Args:
-        below: The level that is encoded.
-        ada: The trained level.
-        weights: Hash of its weights; another one empties the cache.
+        below: The symbols that are encoded.
+        ada: The level.
+        weights: Hash of its weights; another hash empties the cache.
+        folder: Where the codes are kept.
+    """
+    return awaited_code_symbols(below, ada.config, lambda: (ada, weights), folder)
+
+
+def awaited_code_symbols(
+    below: SymbolCorpus, config: AdaConfig, trained: Callable[[], tuple[Ada, str]], folder: Path
+) -> SymbolCorpus:
+    """The same of a level that may not be trained yet: `trained` is called by `fill`.
+
+    Args:
+        below: The symbols that are encoded.
+        config: The level.
+        trained: Loads it, with the hash of its weights.
         folder: Where the codes are kept.
     """
 
-    def compute(recording: Recording) -> dict[str, np.ndarray]:
-        symbols = torch.from_numpy(below.read(recording))
-        with encoding_precision():
-            return {"symbols": encode_long(ada, symbols).numpy()}
+    def open_cache() -> Opened:
+        ada, weights = trained()
+        below.fill()
 
-    codes = ada.config.quantiser.codes
-    key = f"codes {weights} of {below.key}"
+        def compute(recording: Recording) -> dict[str, np.ndarray]:
+            symbols = torch.from_numpy(below.read(recording))
+            with encoding_precision():
+                return {"symbols": encode_long(ada, symbols).numpy()}
+
+        key = f"codes {weights} of {below.opened.key}"
+        cache = ArrayCache(folder, key, _fields(config.quantiser.codes))
+        return Opened(key=key, cache=cache, compute=compute)
+
     return SymbolCorpus(
-        corpus=below.corpus,
-        symbols=codes,
-        rate_hz=below.rate_hz / ada.config.hop,
-        key=key,
-        cache=ArrayCache(folder, key, _fields(codes)),
-        compute=compute,
+        below.corpus, config.quantiser.codes, below.rate_hz / config.hop, open_cache
     )
 
 

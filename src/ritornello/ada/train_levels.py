@@ -9,6 +9,7 @@ Axes: (batch, time) symbols, (batch, frames) codes.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,12 +17,13 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from ritornello.ada.codec import save_level, save_prior
+from ritornello.ada.codec import level_name, load_level, load_prior, save_level, save_prior
 from ritornello.ada.config import StackConfig, StageConfig
 from ritornello.ada.model import Ada, Logits, Prior, Symbols, nll
-from ritornello.ada.recordings import SymbolCorpus
-from ritornello.checkpoint import write_config
+from ritornello.ada.recordings import SymbolCorpus, audio_symbols, awaited_code_symbols
+from ritornello.checkpoint import weights_hash, write_config
 from ritornello.config import to_dict
+from ritornello.data.corpus import Corpus
 from ritornello.evaluation.codebook import perplexity, usage_counts
 from ritornello.evaluation.likelihood import unigram, unigram_surprise
 from ritornello.interfaces import Audio, Stage
@@ -29,9 +31,9 @@ from ritornello.nn.wavenet import initialise
 from ritornello.training.optim import OptimConfig
 from ritornello.training.state import TrainState
 
-SCORED_SYMBOLS = 2**17
-"""Held-out symbols that every evaluation scores, and as many of the music trained on."""
-UNIGRAM_CROPS = 64
+SCORED_SYMBOLS, SCORED_STEPS = 2**17, 50
+"""Held-out symbols that every evaluation scores, and as many of the music trained on; at most those
+of so many steps, or short runs would spend their time on figures."""
 
 Losses = dict[str, Tensor]
 Crops = Int64[Tensor, "crops time"]
@@ -56,15 +58,22 @@ class SymbolStage(Stage):
     Args:
         stack: The whole model's configuration.
         symbols: What is trained on.
-        config: How.
+        alphabet: How many different ones there may be.
+        config: How to train.
         receptive_field: Symbols that a prediction sees; those with fewer before them are not
             scored.
     """
 
     def __init__(
-        self, stack: StackConfig, symbols: SymbolCorpus, config: StageConfig, receptive_field: int
+        self,
+        stack: StackConfig,
+        symbols: SymbolCorpus,
+        *,
+        alphabet: int,
+        config: StageConfig,
+        receptive_field: int,
     ) -> None:
-        self.stack, self.symbols, self.config = stack, symbols, config
+        self.stack, self.symbols, self.alphabet, self.config = stack, symbols, alphabet, config
         self.share, self.steps = config.share, config.steps
         # An excerpt may be shorter than what is seen; then its second half is scored.
         self.unscored = min(receptive_field, config.crop // 2)
@@ -80,12 +89,13 @@ class SymbolStage(Stage):
     def example(self, draw: torch.Generator) -> Symbols:
         """Noise of the same shape."""
         shape = (self.config.batch, self.config.crop)
-        return torch.randint(self.symbols.symbols, shape, generator=draw)
+        return torch.randint(self.alphabet, shape, generator=draw)
 
     def crops(self, split: str) -> Crops:
         """The same excerpts of a split at every evaluation."""
         draw = torch.Generator().manual_seed(0)
-        count = max(2, SCORED_SYMBOLS // (self.config.crop - self.unscored))
+        count = SCORED_SYMBOLS // (self.config.crop - self.unscored)
+        count = max(2, min(count, SCORED_STEPS * self.config.batch))
         return self.symbols.draw(draw, self.config.crop, count, split)
 
     def held_out(self) -> Crops:
@@ -108,7 +118,7 @@ class SymbolStage(Stage):
     ) -> dict[str, float]:
         """NLL of held-out music and of the music trained on, beside that of frequencies alone."""
         held_out, trained_on = self.held_out(), self.crops("train")
-        frequencies = unigram([trained_on.flatten().numpy()[None]], self.symbols.symbols)
+        frequencies = unigram([trained_on.flatten().numpy()[None]], self.alphabet)
         naive = unigram_surprise(frequencies, held_out[:, self.unscored :].flatten().numpy()[None])
         return {
             "nll": self.scored_nll(state, logits, held_out),
@@ -129,17 +139,29 @@ class LevelStage(SymbolStage):
         stack: The whole model's configuration.
         index: Which level, 0 for the lowest.
         symbols: What lies below it.
+        start: Model folder whose weights it starts from; None for fresh ones.
     """
 
-    def __init__(self, stack: StackConfig, index: int, symbols: SymbolCorpus) -> None:
+    def __init__(
+        self, stack: StackConfig, index: int, symbols: SymbolCorpus, start: Path | None = None
+    ) -> None:
+        self.start = start
         self.level, self.index = stack.levels[index], index
         self.name = f"level{index + 1}"
-        super().__init__(stack, symbols, self.level.training, self.level.local.receptive_field)
+        super().__init__(
+            stack,
+            symbols,
+            alphabet=self.level.symbols,
+            config=self.level.training,
+            receptive_field=self.level.local.receptive_field,
+        )
 
     def build(self, init: torch.Generator) -> dict[str, nn.Module]:
-        """A fresh autoencoder."""
+        """A fresh autoencoder, or the one to start from."""
         ada = Ada(self.level)
         initialise(ada, init)
+        if self.start is not None:
+            ada.load_state_dict(load_level(self.start, self.index, self.stack).state_dict())
         return {"ada": ada}
 
     def optimizers(self) -> dict[str, OptimConfig]:
@@ -182,18 +204,34 @@ class LevelStage(SymbolStage):
 
 
 class PriorStage(SymbolStage):
-    """The unconditional WaveNet on top, over the topmost codes or over audio itself."""
+    """The unconditional WaveNet on top, over the topmost codes or over audio itself.
+
+    Args:
+        stack: The whole model's configuration.
+        symbols: What lies below it.
+        start: Model folder whose weights it starts from; None for fresh ones.
+    """
 
     name = "prior"
 
-    def __init__(self, stack: StackConfig, symbols: SymbolCorpus) -> None:
-        prior = stack.prior
-        super().__init__(stack, symbols, prior.training, prior.network.receptive_field)
+    def __init__(
+        self, stack: StackConfig, symbols: SymbolCorpus, start: Path | None = None
+    ) -> None:
+        prior, self.start = stack.prior, start
+        super().__init__(
+            stack,
+            symbols,
+            alphabet=prior.symbols,
+            config=prior.training,
+            receptive_field=prior.network.receptive_field,
+        )
 
     def build(self, init: torch.Generator) -> dict[str, nn.Module]:
-        """A fresh WaveNet."""
+        """A fresh WaveNet, or the one to start from."""
         prior = Prior(self.stack.prior)
         initialise(prior, init)
+        if self.start is not None:
+            prior.load_state_dict(load_prior(self.start, self.stack).state_dict())
         return {"prior": prior}
 
     def optimizers(self) -> dict[str, OptimConfig]:
@@ -215,3 +253,26 @@ class PriorStage(SymbolStage):
         """Write component `prior`."""
         write_config(folder, "ada", to_dict(self.stack))
         save_prior(folder, cast(Prior, state.best("prior")))
+
+
+def stack_symbols(
+    stack: StackConfig, corpus: Corpus, model: Path, cache: Path
+) -> list[SymbolCorpus]:
+    """What each level trains on, lowest first, and last what the prior does.
+
+    Args:
+        stack: The whole model.
+        corpus: The recordings.
+        model: Folder that has, or will have, the trained levels.
+        cache: Folder for the symbols of all levels.
+    """
+    symbols = [audio_symbols(corpus, stack.sample_rate, cache / "mulaw")]
+    for index, config in enumerate(stack.levels):
+        trained = partial(_trained, model, index, stack)
+        folder = cache / f"codes{index + 1}"
+        symbols.append(awaited_code_symbols(symbols[-1], config, trained, folder))
+    return symbols
+
+
+def _trained(model: Path, index: int, stack: StackConfig) -> tuple[Ada, str]:
+    return load_level(model, index, stack), weights_hash(model, level_name(index))
