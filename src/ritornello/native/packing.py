@@ -1,0 +1,66 @@
+"""Weights in the order in which the C reads them: padded, in panels, as floats or as bytes.
+
+csrc/wavenet.h says what is expected. Matrices are (..., outputs, inputs); a panel is some outputs
+side by side, so that one vector of the processor holds the weights of one input to several outputs.
+"""
+
+import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+
+CACHE_LINE = 64
+
+
+def aligned(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """A contiguous copy that begins at a cache line, as fast vector loads want it."""
+    buffer = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    start = -buffer.ctypes.data % CACHE_LINE
+    copy = buffer[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def padded_width(width: int, pad: int) -> int:
+    """The next multiple of `pad`."""
+    return -(-width // pad) * pad
+
+
+def padded(array: Float32[np.ndarray, "..."], pad: int, axes: int) -> Float32[np.ndarray, "..."]:
+    """The last `axes` axes filled up with zeros to multiples of `pad`."""
+    free = array.ndim - axes
+    widths = [(0, padded_width(size, pad) - size) for size in array.shape[free:]]
+    return np.pad(array, [(0, 0)] * free + widths)
+
+
+def halves_padded(
+    array: Float32[np.ndarray, "..."], pad: int, axis: int
+) -> Float32[np.ndarray, "..."]:
+    """Both halves of one axis filled up with zeros to multiples of `pad`: gates and filters."""
+    halves = np.split(array, 2, axis)
+    missing = padded_width(halves[0].shape[axis], pad) - halves[0].shape[axis]
+    widths = [(0, missing if index == axis % array.ndim else 0) for index in range(array.ndim)]
+    return np.concatenate([np.pad(half, widths) for half in halves], axis)
+
+
+def float_panels(
+    weights: Float32[np.ndarray, "*lead outputs inputs"], panel: int
+) -> Float32[np.ndarray, "*lead panels inputs panel"]:
+    """Matrices in panels of `panel` outputs."""
+    *lead, outputs, inputs = weights.shape
+    split = weights.reshape(*lead, outputs // panel, panel, inputs)
+    return aligned(np.swapaxes(split, -1, -2))
+
+
+def byte_panels(
+    weights: Float32[np.ndarray, "*lead outputs inputs"], panel: int, offset: int
+) -> tuple[UInt8[np.ndarray, "*lead panels groups panel 4"], Float32[np.ndarray, "*lead outputs"]]:
+    """Matrices rounded to bytes, and what one step of a byte is worth in every output.
+
+    The largest weight of every output becomes 127 or -127 (symmetric, per row).
+    """
+    *lead, outputs, inputs = weights.shape
+    largest = np.abs(weights).max(-1, keepdims=True)
+    scales = np.where(largest > 0, largest, 1) / np.float32(127)
+    whole = np.rint(weights / scales).astype(np.int16) + offset
+    split = whole.reshape(*lead, outputs // panel, panel, inputs // 4, 4)
+    packed = np.swapaxes(split, -2, -3).astype(np.uint8)
+    return aligned(packed), aligned(scales[..., 0].astype(np.float32))
