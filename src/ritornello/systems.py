@@ -28,6 +28,12 @@ SYSTEMS: dict[str, SystemEntry] = {
         summary="inverting spectrogram autoencoders and a GAN on latent coordinates",
         capabilities=frozenset({"controls", "form", "stream", "reconstruct"}),
     ),
+    "ada": SystemEntry(
+        package="ritornello.ada",
+        system_class="AdaStack",
+        summary="autoregressive discrete autoencoders, stacked under a WaveNet",
+        capabilities=frozenset({"continue", "stream", "reconstruct"}),
+    ),
 }
 
 

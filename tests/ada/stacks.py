@@ -11,6 +11,7 @@ from ritornello.ada.config import (
     StackConfig,
     WaveNetConfig,
 )
+from ritornello.ada.generate import AdaStack
 from ritornello.ada.model import Ada, Prior
 from ritornello.nn.wavenet import initialise
 
@@ -47,6 +48,8 @@ def drawn(model, seed):
     model.eval().requires_grad_(False)
     head = (model.local if isinstance(model, Ada) else model).head
     head.out.bias.copy_(torch.randn(len(head.out.bias), generator=draw))
+    if isinstance(model, Ada):  # codes are to be heard
+        model.modulator.to_biases.weight.mul_(30)
     if isinstance(model, Ada) and model.config.quantiser.kind == "vq":
         noise = torch.randint(model.config.symbols, (1, 400), generator=draw)
         model.bottleneck.codebook.begin(model.encoder(noise), draw)
@@ -59,3 +62,7 @@ def drawn_levels(depth):
 
 def drawn_prior(depth):
     return drawn(Prior(stack_config(depth).prior), 9)
+
+
+def drawn_stack(depth, rate=RATE):
+    return AdaStack(stack_config(depth, rate), drawn_levels(depth), drawn_prior(depth))
