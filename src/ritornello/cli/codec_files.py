@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ritornello.errors import CapabilityError, DataError
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
     from torch import Tensor
 
     from ritornello.interfaces import System
@@ -32,6 +34,7 @@ class CompressedInfo:
         channels: Of the decoded audio.
         length: Samples per channel of the decoded audio.
         source: Name of the audio file it was made from.
+        level: Level of a stack whose codes these are; None for the codec as a whole.
     """
 
     model: str
@@ -40,14 +43,40 @@ class CompressedInfo:
     channels: int
     length: int
     source: str
+    level: int | None = None
 
 
-def codec_of(system: "System", model_name: str) -> Any:
-    """The codec under `system`, which is a LatentCodec or a TokenCodec."""
+def codec_of(system: "System", model_name: str, level: int | None = None) -> Any:
+    """The codec under `system`, which is a LatentCodec or a TokenCodec.
+
+    Args:
+        system: The loaded model.
+        model_name: For messages.
+        level: Only the levels up to this one, in systems that have several codecs one on another.
+    """
+    if level is not None:
+        require_levels(system, model_name)
+        return system.codec_at(level)  # type: ignore[attr-defined]
     codec = getattr(system, "codec", None)
     if codec is None:
         raise CapabilityError(f"{model_name} is a {system.name} model, which has no codec")
     return codec
+
+
+def require_levels(system: "System", model_name: str) -> None:
+    """Raise CapabilityError unless one of the levels of `system` can be asked for."""
+    if not hasattr(system, "codec_at"):
+        raise CapabilityError(
+            f"{model_name} is a {system.name} model, whose codec is one whole; --level is for "
+            "stacks of several levels"
+        )
+
+
+def add_level(parser: "ArgumentParser") -> None:
+    """Add --level, for systems that have several codecs one on another."""
+    parser.add_argument(
+        "--level", type=int, metavar="K", help="go up to level K of a stack only (the topmost)"
+    )
 
 
 def write_compressed(path: Path, kind: str, sequence: "Tensor", info: CompressedInfo) -> None:

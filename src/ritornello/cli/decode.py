@@ -38,7 +38,7 @@ def run(argv: list[str]) -> int:
         )
     system, _ = load(model, options.threads)
     with torch.inference_mode():
-        wave = codec_of(system, model.name).decode(sequence, info.length)
+        wave = codec_of(system, model.name, info.level).decode(sequence, info.length)
     report = write_audio(
         options.out, Audio(samples=wave[0].numpy(), sample_rate=system.sample_rate)
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ritornello.cli.codec_files import CompressedInfo, codec_of, write_compressed
+from ritornello.cli.codec_files import CompressedInfo, add_level, codec_of, write_compressed
 from ritornello.cli.console import VerbParser, emit, output_path
 from ritornello.cli.playing import add_model, load
 
@@ -12,9 +12,13 @@ def run(argv: list[str]) -> int:
     parser = VerbParser(
         "encode",
         "Compress an audio file to the model's latents or codes; `decode` turns them back.",
-        ["ritornello encode piano in.wav -o in.safetensors"],
+        [
+            "ritornello encode piano in.wav -o in.safetensors",
+            "ritornello encode ada-piano in.wav -o codes.safetensors --level 1",
+        ],
     )
     add_model(parser)
+    add_level(parser)
     parser.add_argument("file", type=Path, help="an audio file")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.safetensors")
     options = parser.parse(argv)
@@ -28,7 +32,7 @@ def run(argv: list[str]) -> int:
 
     model = find(options.model)
     system, _ = load(model, options.threads)
-    codec = codec_of(system, model.name)
+    codec = codec_of(system, model.name, options.level)
     audio = read_audio(options.file, sample_rate=system.sample_rate, channels=system.channels)
     with torch.inference_mode():
         sequence = codec.encode(torch.from_numpy(audio.samples)[None])
@@ -40,6 +44,7 @@ def run(argv: list[str]) -> int:
         channels=system.channels,
         length=audio.samples.shape[1],
         source=options.file.name,
+        level=options.level,
     )
     write_compressed(options.out, kind, sequence, info)
     values_per_s = sequence[0].numel() / audio.duration_s

@@ -60,12 +60,15 @@ def build_parser() -> VerbParser:
         "generate",
         "Generate a piece and write it as 24-bit WAV or FLAC. The same call writes the same\n"
         "bytes; an audio file that has the name already is replaced. Pieces of more than two\n"
-        "minutes are streamed to the disk.",
+        "minutes are streamed to the disk. With --continue the file begins with the recording\n"
+        "given, and --seconds counts the new music after it.",
         [
             "ritornello generate -o piano.wav",
             "ritornello generate piano -o long.flac --seconds 600 --seed 3 --to-seed 7",
             "ritornello generate piano -o song.wav --form A:16,B:8,A:16 --set density=0.7",
             "ritornello generate piano -o take.wav -n 4        # take-1.wav .. take-4.wav",
+            "ritornello generate ada-piano -o more.wav --continue beginning.wav --seconds 20",
+            "ritornello generate ada-piano -o calm.wav --temperatures 0.9,0.95,1",
             "ritornello generate runs/mine -o mine.wav --set density=curve.csv --json",
         ],
     )

@@ -2,14 +2,16 @@
 
 import argparse
 import csv
+import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ritornello.cli.console import VerbParser
-from ritornello.errors import ConfigError
+from ritornello.errors import CapabilityError, ConfigError
 
 if TYPE_CHECKING:
     from ritornello.interfaces import Request, System
@@ -20,6 +22,9 @@ DEFAULT_THREADS = 1
 """One thread: always the same bits whatever the machine's cores, and never slowed by neighbours."""
 
 MAX_THREADS = 1024
+
+OWN_FLAGS = {"seek_s": "--seek"}
+"""Flags that are not called like the option they set."""
 
 
 def add_model(parser: VerbParser) -> None:
@@ -56,6 +61,13 @@ def add_request(parser: VerbParser) -> None:
     )
     add("--form", metavar="FORM", help="sections that return: AABA, or with seconds A:16,B:8,A:16")
     add("--to-seed", type=int, metavar="SEED", help="travel from --seed's style to this one's")
+    add(
+        "--temperatures",
+        type=float_list,
+        metavar="T1,..,TN",
+        help="one for each network of a stack, level 1 first, the prior last: 0.9,0.95,1",
+    )
+    add("--precision", metavar="NAME", help="fp32, or int8 where a system has it: faster (fp32)")
     add("--continue", dest="prompt", type=Path, metavar="FILE", help="audio to continue")
     add("--mix", type=Path, metavar="FILE", help="audio to accompany, with --stem")
     add("--stem", metavar="NAME", help="the instrument wanted beside --mix")
@@ -93,7 +105,7 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
     Args:
         options: Flags of `add_model` and `add_request`.
         seconds: Length of the piece; None leaves it to the form or the system.
-        own: Further fields of the system's own Options.
+        own: Further fields of the system's own Options; None leaves a field as it is.
     """
     from ritornello.audio.io import read_audio
     from ritornello.interfaces import Request
@@ -126,9 +138,28 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
         guidance=options.guidance,
     )
     model.check(request)
-    if options.to_seed is not None:
-        own["to_seed"] = options.to_seed
-    return Order(model=model, request=request, options=model.options(**own), inputs=inputs)
+    own |= {name: getattr(options, name) for name in ("to_seed", "temperatures", "precision")}
+    return Order(model=model, request=request, options=own_options(model, own), inputs=inputs)
+
+
+def own_options(model: "FoundModel", asked: Mapping[str, Any]) -> Any:
+    """The system's own Options with what is asked of them.
+
+    Args:
+        model: The model.
+        asked: Values by field; None is not asked.
+
+    Raises:
+        CapabilityError: The system has no such option.
+    """
+    known = {field.name for field in dataclasses.fields(model.options())}
+    given = {name: value for name, value in asked.items() if value is not None}
+    for name in given.keys() - known:
+        flag = OWN_FLAGS.get(name, f"--{name.replace('_', '-')}")
+        raise CapabilityError(
+            f"{model.name} cannot take {flag}: system {model.system} has no such option"
+        )
+    return model.options(**given)
 
 
 def load(model: "FoundModel", threads: int) -> tuple["System", float]:
@@ -141,6 +172,16 @@ def load(model: "FoundModel", threads: int) -> tuple["System", float]:
 
     torch.set_num_threads(threads)
     return model.load(), time.perf_counter() - start
+
+
+def float_list(text: str) -> tuple[float, ...]:
+    """The numbers of `0.9,0.95,1`."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}; expected numbers with commas between, such as 0.9,0.95,1"
+        ) from None
 
 
 def read_control(text: str) -> tuple[str, tuple[tuple[float, float], ...]]:

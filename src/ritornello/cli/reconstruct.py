@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from ritornello.cli.codec_files import add_level, require_levels
 from ritornello.cli.console import VerbParser, emit, output_path
 from ritornello.cli.generate import SUFFIXES
 from ritornello.cli.playing import add_model, load
@@ -14,9 +15,13 @@ def run(argv: list[str]) -> int:
         "reconstruct",
         "Send an audio file through the model's codec and back: the most that the model could\n"
         "ever play of it.",
-        ["ritornello reconstruct piano in.wav -o out.wav"],
+        [
+            "ritornello reconstruct piano in.wav -o out.wav",
+            "ritornello reconstruct ada-piano in.wav -o out.wav --level 2",
+        ],
     )
     add_model(parser)
+    add_level(parser)
     parser.add_argument("file", type=Path, help="an audio file")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
     options = parser.parse(argv)
@@ -29,8 +34,12 @@ def run(argv: list[str]) -> int:
     model.require(frozenset({"reconstruct"}))
     audio = read_audio(options.file)
     system, _ = load(model, options.threads)
+    chosen = {}
+    if options.level is not None:
+        require_levels(system, model.name)
+        chosen = {"level": options.level}
     start = time.perf_counter()
-    report = write_audio(options.out, system.reconstruct(audio))
+    report = write_audio(options.out, system.reconstruct(audio, **chosen))
     result = {
         "path": str(options.out),
         "seconds": report.frames / system.sample_rate,

@@ -43,6 +43,7 @@ def build_parser() -> VerbParser:
         [
             "ritornello stream",
             "ritornello stream piano --seed 5 --seek 3600 --seconds 60 --to hour.wav",
+            "ritornello stream ada-piano --continue beginning.wav --to rest.wav --seconds 60",
             "ritornello stream piano --to - | aplay",
             "ritornello stream piano --to - --raw | ffplay -f s16le -ar 44100 -ch_layout stereo -",
         ],
@@ -65,7 +66,7 @@ def _stream(options: Any, pipe: IO[bytes] | None) -> int:
     if options.to == "speakers":
         _sounddevice()
     end_s = None if options.seconds is None else options.seek + options.seconds
-    ordered = order(options, end_s, seek_s=options.seek)
+    ordered = order(options, end_s, seek_s=options.seek or None)
     system, load_s = load(ordered.model, options.threads)
     sink = {"speakers": to_speakers, "-": to_pipe}.get(options.to, to_file)
     start = time.perf_counter()
