@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.ada.stacks import RATE, drawn_levels, drawn_prior, stack_config
 
 from ritornello.ada import recordings
 from ritornello.ada.codec import (
@@ -22,6 +21,7 @@ from ritornello.ada.sampling import sampler_for
 from ritornello.audio.mulaw import mulaw_encode
 from ritornello.checkpoint import write_checksums
 from ritornello.errors import AudioError, ConfigError
+from tests.ada.stacks import RATE, drawn_levels, drawn_prior, stack_config
 
 
 def noise(time, batch=1, seed=0):

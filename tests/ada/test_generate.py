@@ -7,7 +7,6 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from tests.ada.stacks import RATE, drawn_stack
 
 from ritornello.ada import generate, sampling
 from ritornello.ada.codec import Draws
@@ -15,6 +14,7 @@ from ritornello.ada.generate import AdaStack, Options
 from ritornello.checkpoint import write_config
 from ritornello.errors import AudioError, CapabilityError, CheckpointError, ConfigError
 from ritornello.interfaces import Audio, Request
+from tests.ada.stacks import RATE, drawn_stack
 
 DEPTHS = (0, 1, 2, 3)
 SECONDS = 0.6

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.ada.test_model import CONFIG, TINY
 
 from ritornello.ada import sampling
 from ritornello.ada.config import PriorConfig, WaveNetConfig
@@ -15,6 +14,7 @@ from ritornello.ada.sampling import TorchSampler, kernel_weights, plain_step_s, 
 from ritornello.errors import ConfigError, MissingDependencyError
 from ritornello.native import wavenet
 from ritornello.nn.wavenet import initialise
+from tests.ada.test_model import CONFIG, TINY
 
 HOP = CONFIG.hop
 NEEDS_KERNEL = pytest.mark.skipif(not wavenet.available_paths(), reason="no compiled step here")
