@@ -61,7 +61,7 @@ def nano() -> Scale:
         shorter=4,
         layers=4,
         training=StageConfig(
-            steps=12, batch=2, crop=256, learning_rate=2e-3, final_ratio=0.1, ema=0.5
+            steps=6, batch=1, crop=256, learning_rate=2e-3, final_ratio=0.1, ema=0.5
         ),
         evaluations=1,
         train_s=60.0,

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ritornello.cli.console import UsageError, VerbParser, emit
 from ritornello.cli.playing import DEFAULT_MODEL
+from ritornello.cli.reproduce_ada import FIGURE_WORD, TABLE_WORDS, run_figure, run_table
 from ritornello.config import nearest
 from ritornello.errors import ConfigError
 
@@ -17,12 +19,17 @@ HELP = """\
 usage: ritornello reproduce TABLE -o FOLDER [--json] [--flags]
 
   metrics-sanity   do the metrics see what they should? sets of known order, graded damage
+  ada-table-1      autoencoders on audio: VQ-VAE and AMAE, inputs, hop 8 and 64
+  ada-table-2      autoencoders on codes: decoders that see 32 to 256 codes
+  ada-table-3      stacks of one to three levels: receptive fields, samples, a blind test
+  ada-figure-2     how far back audio and codes must be known to be foretold
 
 examples:
+  ritornello reproduce ada-table-1 -o ada --data ~/piano --scale mini --seeds 2 --jobs 2
   ritornello reproduce metrics-sanity -o sanity
   ritornello reproduce metrics-sanity -o sanity --reference manifest.jsonl --midi ~/midi
 
-`ritornello reproduce metrics-sanity --help` lists the flags."""
+`ritornello reproduce metrics-sanity --help` and so on list the flags."""
 
 SETTINGS_FILE, RESULT_FILE, PAGE_FILE, PICTURE_FILE = (
     "settings.json",
@@ -40,7 +47,11 @@ def run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP)
         return 0 if argv else 2
-    tables: dict[str, Callable[[list[str]], int]] = {"metrics-sanity": _metrics_sanity}
+    tables: dict[str, Callable[[list[str]], int]] = {
+        "metrics-sanity": _metrics_sanity,
+        FIGURE_WORD: run_figure,
+        **{word: partial(run_table, word) for word in TABLE_WORDS},
+    }
     if argv[0] not in tables:
         raise UsageError(f"there is no table {argv[0]!r}; {nearest(argv[0], tables)}")
     return tables[argv[0]](argv[1:])

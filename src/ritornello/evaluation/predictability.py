@@ -20,7 +20,7 @@ uncertainty: a curve that rises again at large r has run out of training or of d
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -368,8 +368,15 @@ def split(
     )
 
 
-def save_picture(profiles: Sequence[Profile], path: Path) -> Path:
+def save_picture(
+    profiles: Sequence[Profile], path: Path, marks: Mapping[str, float] | None = None
+) -> Path:
     """Write a PNG of the profiles, one panel each as in the paper's figure, and return it.
+
+    Args:
+        profiles: The curves.
+        path: PNG file to write.
+        marks: The r of a vertical line, by name of the profile it is drawn into.
 
     Raises:
         DataError: No profiles.
@@ -387,6 +394,12 @@ def save_picture(profiles: Sequence[Profile], path: Path) -> Path:
         )
         panel.plot(at, [n.value for n in curve.nats], color=ACCENT, marker="o", markersize=3)
         panel.axhline(np.log(curve.classes), color=INK, linewidth=0.6, linestyle=":")
+        if marks and curve.name in marks:
+            # Ticks stand at equal distances: between them, r grows as it does from tick to tick.
+            seen, mark = np.log2(1 + np.array(curve.lengths)), np.log2(1 + marks[curve.name])
+            panel.axvline(
+                float(np.interp(mark, seen, at)), color=INK, linewidth=0.8, linestyle="--"
+            )
         panel.set_xticks(at, [str(length) for length in curve.lengths])
         panel.set_xlabel("r, steps seen")
         panel.set_ylabel("nats per step")

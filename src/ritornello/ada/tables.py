@@ -1,0 +1,303 @@
+"""Our figures beside the paper's: each row's mean and spread over seeds, each ordering's verdict.
+
+The rule: two rows are apart when their means differ by more than the larger of their spreads, a
+spread being the highest minus the lowest of a row's seeds. With one seed nothing is known of the
+noise: the page then says which way that seed points, and no more. Figures of training runs alone
+decide; how far they would move with other held-out music is not in the spread.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ritornello.ada.experiments import Experiment, music
+from ritornello.ada.published import ORDERINGS, PUBLISHED, Ordering
+from ritornello.ada.rows import ROWS, TABLES, Row, trained
+from ritornello.errors import DataError
+
+MEASURES = ("train_nll", "nll", "perplexity")
+UNITS = {1: "timestep", 2: "code", 3: "step of the top network"}
+NOT_AVAILABLE = "not available"
+RULE = (
+    "Two rows are apart when their means differ by more than the larger of their spreads over "
+    "seeds (highest minus lowest)."
+)
+
+Result = Mapping[str, Any]
+Seeds = Sequence[Result]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """One figure of one row over its seeds: their mean, and highest minus lowest."""
+
+    mean: float
+    spread: float
+    seeds: int
+
+    def __str__(self) -> str:
+        """As a cell of the table."""
+        digits = 1 if self.mean >= 10 else 3
+        mean = f"{self.mean:.{digits}f}"
+        return mean if self.seeds == 1 else f"{mean} ± {self.spread / 2:.{digits}f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of one of the paper's orderings here.
+
+    Attributes:
+        ordering: What the paper found.
+        gap: The higher row's mean minus the lower one's, here; None while a row is missing.
+        says: "holds", "does not hold", "within the noise", or, with one seed, which way it points.
+    """
+
+    ordering: Ordering
+    gap: float | None
+    says: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        published = {"published_gap": round(self.ordering.published_gap, 4)}
+        return asdict(self.ordering) | published | {"gap": self.gap, "verdict": self.says}
+
+
+def over_seeds(results: Seeds, measure: str) -> Spread | None:
+    """A figure's mean and spread; None where no seed has it."""
+    values = [result["figures"].get(measure) for result in results]
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Spread(mean=sum(known) / len(known), spread=max(known) - min(known), seeds=len(known))
+
+
+def verdict(ordering: Ordering, lower: Seeds, higher: Seeds) -> Verdict:
+    """Whether an ordering holds, by the rule above."""
+    one, other = (over_seeds(results, ordering.measure) for results in (lower, higher))
+    if one is None or other is None:
+        return Verdict(ordering=ordering, gap=None, says="not trained yet")
+    gap = other.mean - one.mean
+    if min(one.seeds, other.seeds) == 1:
+        holds = "holds" if gap > 0 else "does not hold"
+        return Verdict(
+            ordering=ordering, gap=gap, says=f"{holds} in one seed: no statement about noise"
+        )
+    if abs(gap) <= max(one.spread, other.spread):
+        return Verdict(ordering=ordering, gap=gap, says="within the noise")
+    return Verdict(ordering=ordering, gap=gap, says="holds" if gap > 0 else "does not hold")
+
+
+# ------------------------------------------------------------------ the table
+
+
+def table(experiment: Experiment, number: int) -> dict[str, Any]:
+    """One of the paper's tables from all rows that are finished, as plain JSON values.
+
+    Raises:
+        DataError: No row of it is.
+    """
+    results = {id: experiment.results(trained(id).id) for id in TABLES[number]}
+    if not any(results.values()):
+        raise DataError(f"no row of table {number} is finished in {experiment.folder}")
+    verdicts = [
+        verdict(ordering, results[ordering.lower], results[ordering.higher])
+        for ordering in ORDERINGS[number]
+    ]
+    return {
+        "table": number,
+        "scale": experiment.scale.name,
+        "music": music(experiment.corpus()),
+        "precision": experiment.precision,
+        "rows": [_row(experiment, ROWS[id], found) for id, found in results.items()],
+        "rule": RULE,
+        "orderings": [verdict.as_json() for verdict in verdicts],
+        "notes": notes(experiment, number),
+    }
+
+
+def _row(experiment: Experiment, row: Row, results: Seeds) -> dict[str, Any]:
+    stack, published = experiment.stack(row), row.stack()
+    network = stack.prior.network if row.is_prior else stack.levels[len(row.below)].local
+    cells = {measure: over_seeds(results, measure) for measure in MEASURES}
+    return {
+        "row": row.id,
+        "name": row.name,
+        "same_as": row.same_as,
+        "published": asdict(PUBLISHED[row.id]),
+        "ours": {name: None if cell is None else asdict(cell) for name, cell in cells.items()},
+        "seeds": [result["figures"] | {"seed": result["seed"]} for result in results],
+        "steps": [result["steps"] for result in results],
+        "parameters": results[0]["parameters"] if results else None,
+        "receptive_field": network.receptive_field,
+        "receptive_field_samples": stack.receptive_field_samples,
+        "receptive_field_ms": stack.receptive_field_ms,
+        "published_size_ms": published.receptive_field_ms,
+    }
+
+
+def notes(experiment: Experiment, number: int) -> list[str]:
+    """What is not as in the paper, in sentences."""
+    scale, used = experiment.scale, music(experiment.corpus())
+    lines = [
+        f"Scale {scale.name}: {scale.says}.",
+        f"Music: {_music(used['train'])} to learn from, {_music(used['valid'])} held out; "
+        "the paper had 413 hours of recorded piano.",
+        f"Every row is computed in {experiment.precision} on one thread.",
+    ]
+    if scale.training is not None:
+        training = scale.training
+        lines.append(
+            f"Every row: {training.steps} steps of {training.batch * training.crop} symbols; the "
+            "paper trained 500,000 steps, unconditional WaveNets 200,000."
+        )
+    if not used["valid"]["recordings"]:
+        lines.append("Nothing is held out: the figures are of the music trained on.")
+    if number > 1:
+        lines.append(
+            "Levels on codes read those of the rows below with seed 0. VQ-VAEs on codes have fixed "
+            "alpha and beta and revived codes in place of population based training."
+        )
+    if number == 3:
+        lines.append(
+            "The paper's ratings of fidelity and musicality are not available; NLLs of different "
+            "rows are of different sequences and cannot be compared."
+        )
+    return lines
+
+
+def _music(used: Mapping[str, float]) -> str:
+    return f"{used['minutes']:.1f} minutes ({used['recordings']} recording(s))"
+
+
+# ------------------------------------------------------------------ the page
+
+
+def markdown(told: Mapping[str, Any], command: str, picture: str) -> str:
+    """The table as a page.
+
+    Args:
+        told: What `table` gave.
+        command: The command that makes it again.
+        picture: File name of the curves beside it.
+    """
+    number = told["table"]
+    lines = [
+        f"# Table {number} of the ADA paper, at scale {told['scale']}",
+        "",
+        f"NLLs in nats per {UNITS[number]}: ours, mean ± half the spread over seeds, beside the "
+        "paper's. Perplexity is of the codes, 256 at most.",
+        "",
+        *(_table_3(told["rows"]) if number == 3 else _table_1_2(told["rows"])),
+        "",
+    ]
+    if told["orderings"]:
+        lines += ["## What the paper found", "", told["rule"], "", *_orderings(told["orderings"])]
+        lines.append("")
+    lines += ["## Not as in the paper", "", *(f"- {note}" for note in told["notes"]), ""]
+    lines += [f"![NLL over steps]({picture})", "", "Made with", "", f"    {command}", ""]
+    return "\n".join(lines)
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _table_1_2(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    header = ["#", "model", "decoder sees", "seeds"]
+    for measure in ("train", "eval", "perplexity"):
+        header += [measure, f"{measure}, paper"]
+    return _grid(
+        header,
+        [
+            [
+                row["row"],
+                row["name"],
+                str(row["receptive_field"]),
+                str(len(row["seeds"])),
+                *(cell for measure in MEASURES for cell in _beside(row, measure)),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _beside(row: Mapping[str, Any], measure: str) -> tuple[str, str]:
+    """Our cell and the paper's."""
+    ours, published = row["ours"][measure], row["published"][measure]
+    return (
+        "-" if ours is None else str(Spread(**ours)),
+        "-" if published is None else f"{published:g}",
+    )
+
+
+def _table_3(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    header = ["#", "model", "RF, samples", "RF, ms", "RF at the paper's size, ms", "RF, paper, ms"]
+    header += ["seeds", "train", "eval", "fidelity, paper", "musicality, paper"]
+    return _grid(
+        header,
+        [
+            [
+                row["row"],
+                row["name"],
+                f"{row['receptive_field_samples']:,}",
+                f"{row['receptive_field_ms']:,.0f}",
+                f"{row['published_size_ms']:,.0f}",
+                f"{row['published']['receptive_field_ms']:,.0f}",
+                str(len(row["seeds"])),
+                *(_beside(row, measure)[0] for measure in ("train_nll", "nll")),
+                NOT_AVAILABLE,
+                NOT_AVAILABLE,
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _orderings(orderings: Sequence[Mapping[str, Any]]) -> list[str]:
+    return _grid(
+        ["in the paper", "why", "gap, paper", "gap here", "here"],
+        [
+            [
+                f"{one['measure']} of {one['lower']} < {one['higher']}",
+                one["because"],
+                f"{one['published_gap']:.3g}",
+                "-" if one["gap"] is None else f"{one['gap']:+.3f}",
+                one["verdict"],
+            ]
+            for one in orderings
+        ],
+    )
+
+
+# ------------------------------------------------------------------ the picture
+
+
+def save_curves(experiment: Experiment, number: int, path: Path) -> Path:
+    """Write a PNG of every row's NLL over steps, one panel a row, and return it.
+
+    Thin lines are the music trained on, dots the held-out music with averaged weights; the dotted
+    line is what symbol frequencies alone would give.
+    """
+    from ritornello.evaluation.pictures import ACCENT, INK, finish, new_figure
+
+    found = {id: experiment.results(trained(id).id) for id in TABLES[number]}
+    shown = {id: results for id, results in found.items() if results}
+    across = min(4, len(shown))
+    down = -(-len(shown) // across)
+    figure = new_figure(width_in=3.1 * across + 0.6, height_in=2.6 * down)
+    grid = list(figure.subplots(down, across, squeeze=False).flat)
+    for panel, (id, results) in zip(grid, shown.items(), strict=False):
+        for result in results:
+            steps, nats = zip(*result["curve"]["train"], strict=True)
+            panel.plot(steps, nats, color=ACCENT, linewidth=0.7, alpha=0.7)
+            steps, nats = zip(*result["curve"]["held_out"], strict=True)
+            panel.plot(steps, nats, color=INK, linestyle="", marker="o", markersize=3)
+            naive = result["figures"]["unigram_nll"]
+            panel.axhline(naive, color=INK, linewidth=0.6, linestyle=":")
+        panel.set_title(f"{id}  {ROWS[id].name}", color=INK, fontsize=8)
+        panel.set_xlabel("steps")
+    for panel in grid[len(shown) :]:
+        panel.set_visible(False)
+    return finish(figure, grid, None, f"Table {number}: NLL in nats", path)
