@@ -22,14 +22,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ritornello.config import from_dict
 from ritornello.errors import CheckpointError
+
+ConfigT = TypeVar("ConfigT")
 
 FORMAT_VERSION = 1
 SUMS = "SHA256SUMS"
@@ -239,6 +242,20 @@ def read_config(folder: Path) -> dict[str, Any]:
     if (folder / SUMS).is_file():
         verify(folder, below="config.json")
     return config
+
+
+def saved_config(folder: Path, system: str, config: type[ConfigT]) -> ConfigT:
+    """The configuration in a model folder of that system, as its own dataclass.
+
+    Raises:
+        CheckpointError: The model is another system's.
+    """
+    values = read_config(folder)
+    found = values.pop("system")
+    if found != system:
+        raise CheckpointError(f"{folder} is a {found} model; expected a {system} model")
+    del values["format_version"]
+    return from_dict(config, values)
 
 
 def write_metrics(folder: Path, part: str, figures: Mapping[str, float]) -> None:

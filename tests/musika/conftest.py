@@ -1,6 +1,5 @@
 """One small model, trained once from end to end, for every test that needs a trained one."""
 
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,10 @@ from ritornello.musika import train, train_codec, train_gan
 from ritornello.training.options import TrainOptions
 from ritornello.training.run import RunFolder
 from tests.musika.plucks import plucks, write
+from tests.training.interrupting import interrupted
 
 STEPS = {"level1": 12, "level2": 8, "sharpen": 4, "gan": 6}
 PLAIN = {"threads": 1, "precision": "fp32", "seconds_per_step": 0.01}
-
-
-def interrupted(stage, at):
-    """`stage`, pressing Ctrl-C while it draws its batch number `at`."""
-
-    class Interrupted(type(stage)):
-        drawn = 0
-
-        def batch(self, draw):
-            self.drawn += 1
-            if self.drawn == at:
-                signal.raise_signal(signal.SIGINT)
-            return super().batch(draw)
-
-    stage.__class__ = Interrupted
-    return stage
 
 
 def run_briefly(options, *, steps=STEPS, stop_in=None, at=2):

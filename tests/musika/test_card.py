@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from ritornello.checkpoint import load_component
 from ritornello.data.corpus import Corpus
-from ritornello.musika.card import write_model_card
+from ritornello.musika.card import controls
 from ritornello.musika.presets import nano
+from ritornello.training.card import write_run_card
 from ritornello.training.loop import ChainResult
 from tests.musika.conftest import STEPS
 
@@ -58,13 +59,22 @@ def test_licences_and_origin_are_passed_on(trained, tmp_path):
             )
         ]
     )
-    config = replace(nano(), gan=replace(nano().gan, controls=()))
     result = ChainResult(finished=True, stage="gan", step=1, seconds=3725.0)
-    write_model_card(
-        tmp_path, config, corpus, trained.run, result, "Started from the weights of `piano`."
+    write_run_card(
+        tmp_path,
+        "musika",
+        "A model.",
+        corpus,
+        trained.run,
+        result,
+        origin="Started from the weights of `piano`.",
     )
     text = (tmp_path / "README.md").read_text()
     assert "CC0-1.0 (2 recordings), not stated (1 recordings)" in text
     assert "Started from the weights of `piano`." in text
     assert "1h02m" in text
-    assert "## Controls\n\nNone." in text
+
+
+def test_a_model_without_controls_says_so(tmp_path):
+    config = replace(nano(), gan=replace(nano().gan, controls=()))
+    assert controls(tmp_path, config) == "None."

@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from ritornello.checkpoint import find_model, load_component, read_tensors, verify
+from ritornello.checkpoint import (
+    find_model,
+    load_component,
+    read_tensors,
+    saved_config,
+    verify,
+)
 from ritornello.errors import CheckpointError, ConfigError, DataError
 from ritornello.interfaces import Request
 from ritornello.musika import train_gan
+from ritornello.musika.config import MusikaConfig
 from ritornello.musika.generate import Musika
 from ritornello.musika.presets import nano
-from ritornello.musika.train import run_training, saved_config
+from ritornello.musika.train import run_training
 from ritornello.musika.train_gan import UNFITTED
 from ritornello.training.options import TrainOptions
 from tests.musika.conftest import STEPS, run_briefly
@@ -56,7 +63,7 @@ def test_the_chain_ends_with_a_model_that_plays(trained):
     assert audio.samples.shape == (2, round(1.3 * 22050))
     assert np.isfinite(audio.samples).all()
     assert audio.samples.any()
-    assert saved_config(model) == nano()
+    assert saved_config(model, "musika", MusikaConfig) == nano()
 
 
 def test_every_stage_leaves_its_traces(trained):

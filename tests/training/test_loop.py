@@ -14,25 +14,10 @@ from ritornello.training.interruption import interruptible
 from ritornello.training.logs import PlainDisplay
 from ritornello.training.loop import train_chain
 from ritornello.training.run import RunFolder
+from tests.training.interrupting import interrupted
 from tests.training.toy_stages import ToyCodec, ToyGame
 
 PLAIN = {"threads": 1, "precision": "fp32", "seconds_per_step": 0.01}
-
-
-def interrupted(stage, at, number=signal.SIGINT):
-    """`stage`, pressing Ctrl-C while it draws its batch number `at`."""
-
-    class Interrupted(type(stage)):
-        drawn = 0
-
-        def batch(self, draw):
-            self.drawn += 1
-            if self.drawn == at:
-                signal.raise_signal(number)
-            return super().batch(draw)
-
-    stage.__class__ = Interrupted
-    return stage
 
 
 class Exploding(ToyCodec):

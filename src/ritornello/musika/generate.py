@@ -31,8 +31,8 @@ from ritornello.audio.resample import resample
 from ritornello.checkpoint import (
     load_component,
     load_into,
-    read_config,
     save_component,
+    saved_config,
     whole_folder,
     write_checksums,
     write_config,
@@ -295,11 +295,7 @@ class Musika(System):
     @classmethod
     def load(cls, folder: Path) -> "Musika":
         """The model saved in `folder`, in float32."""
-        values = read_config(folder)
-        if values.pop("system") != cls.name:
-            raise CheckpointError(f"{folder} holds no {cls.name} model")
-        del values["format_version"]
-        config = from_dict(MusikaConfig, values)
+        config = saved_config(folder, cls.name, MusikaConfig)
         generator = build_generator(config)
         settings, tensors = load_component(folder, "generator")
         load_into(generator, tensors)

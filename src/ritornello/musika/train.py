@@ -9,34 +9,34 @@ on the new music before the GAN. Encoders never change then, so latents keep the
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ritornello.checkpoint import (
-    find_model,
-    read_config,
-    verify,
-    whole_folder,
-    write_checksums,
-    write_config,
-)
+from ritornello.checkpoint import saved_config, whole_folder, write_checksums, write_config
 from ritornello.config import from_dict, to_dict, with_overrides
-from ritornello.data.corpus import Corpus, scan
-from ritornello.errors import CheckpointError, ConfigError, DataError
+from ritornello.data.corpus import Corpus
+from ritornello.errors import ConfigError, DataError
 from ritornello.interfaces import Stage
-from ritornello.musika.card import write_model_card
+from ritornello.musika import card
 from ritornello.musika.config import MusikaConfig
 from ritornello.musika.presets import PRESETS
 from ritornello.musika.recordings import AudioBlocks
 from ritornello.musika.train_codec import Level1Stage, Level2Stage, SharpenStage
 from ritornello.musika.train_gan import GanStage
+from ritornello.training.card import write_run_card
 from ritornello.training.estimate import estimate_chain
-from ritornello.training.loop import ChainResult, train_chain
+from ritornello.training.loop import train_chain
 from ritornello.training.options import TrainOptions
 from ritornello.training.run import RunFolder
+from ritornello.training.setup import (
+    asked_stages,
+    origin,
+    starting_model,
+    told_of_all,
+    usable_corpus,
+)
 
 DEFAULT_PRESET = "small"
 CODEC = ("level1", "level2")
@@ -54,7 +54,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     run = RunFolder(options.run)
     known = run.settings()
     seed = options.seed if options.seed is not None else (known or {}).get("seed", 0)
-    start = _model(options.from_model or options.from_codec)
+    start = starting_model(options)
     config = resolved_config(options, known, start)
     if start is not None:
         refuse_misfit(start, config, with_generator=options.from_model is not None)
@@ -77,36 +77,19 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     )
     if result.finished and stages[-1].name == "gan" and is_first:
         with whole_folder(run.model, keep=True) as folder:
-            told = _told_of_all(result, every, run)
-            write_model_card(folder, config, corpus, run, told, _origin(options))
+            told = told_of_all(result, every, run)
+            write_run_card(
+                folder,
+                "musika",
+                card.summary(config),
+                corpus,
+                run,
+                told,
+                origin=origin(options),
+                sections={"Controls": card.controls(folder, config)},
+            )
             write_checksums(folder)
     return {"run": str(run.path), "model": str(run.model)} | asdict(result)
-
-
-def asked_stages(options: TrainOptions, every: list[Stage]) -> list[Stage]:
-    """The one stage that was asked for, or all."""
-    stages = [stage for stage in every if options.stage in (None, stage.name)]
-    if not stages:
-        names = ", ".join(stage.name for stage in every)
-        raise ConfigError(f"stage is {options.stage!r}; this run has {names}")
-    return stages
-
-
-def _told_of_all(result: ChainResult, every: Sequence[Stage], run: RunFolder) -> ChainResult:
-    """`result` with the figures of all finished stages, also those of earlier calls."""
-    folders = {stage.name: run.stage(stage.name) for stage in every}
-    figures = {name: folder.figures() for name, folder in folders.items() if folder.finished}
-    return replace(result, figures=figures)
-
-
-def _origin(options: TrainOptions) -> str | None:
-    """What the model was started from, in a sentence."""
-    if options.from_codec is not None:
-        return f"The codec is that of `{Path(options.from_codec).name}`."
-    if options.from_model is None:
-        return None
-    codec = "its decoders went on learning" if options.unfreeze_codec else "its codec is unchanged"
-    return f"Started from the weights of `{Path(options.from_model).name}`; {codec}."
 
 
 def resolved_config(
@@ -121,21 +104,14 @@ def resolved_config(
     if known is not None and options.preset is None:
         config = from_dict(MusikaConfig, known["config"])
     elif options.from_model is not None and start is not None:
-        config = saved_config(start)
+        config = saved_config(start, "musika", MusikaConfig)
     elif start is not None:
-        config = _with_codec_of(saved_config(start), PRESETS[options.preset or DEFAULT_PRESET]())
+        config = _with_codec_of(
+            saved_config(start, "musika", MusikaConfig), PRESETS[options.preset or DEFAULT_PRESET]()
+        )
     else:
         config = PRESETS[options.preset or DEFAULT_PRESET]()
     return with_overrides(config, options.overrides)
-
-
-def saved_config(folder: Path) -> MusikaConfig:
-    """The configuration of a Musika model folder."""
-    values = read_config(folder)
-    if values.pop("system") != "musika":
-        raise CheckpointError(f"{folder} is no musika model; expected one to start from")
-    del values["format_version"]
-    return from_dict(MusikaConfig, values)
 
 
 def _with_codec_of(theirs: MusikaConfig, ours: MusikaConfig) -> MusikaConfig:
@@ -149,30 +125,6 @@ def _with_codec_of(theirs: MusikaConfig, ours: MusikaConfig) -> MusikaConfig:
         level2=theirs.level2,
         family=theirs.family,
     )
-
-
-def _model(name: str | None) -> Path | None:
-    """The folder of the model to start from, verified."""
-    if name is None:
-        return None
-    folder = find_model(name)
-    verify(folder)
-    return folder
-
-
-def usable_corpus(options: TrainOptions, run: RunFolder) -> Corpus:
-    """The scanned folders; the manifest is kept beside the caches."""
-    cache = options.cache or run.cache
-    cache.mkdir(parents=True, exist_ok=True)
-    corpus = scan(list(options.data), manifest=cache / "manifest.jsonl")
-    if not len(corpus):
-        reasons = "; ".join(f"{one.id}: {one.reason}" for one in corpus.skipped[:5])
-        folders = ", ".join(str(folder) for folder in options.data)
-        raise DataError(
-            f"no usable recordings in {folders} ({reasons or 'no audio files'}); "
-            "`ritornello data scan DIR` lists every file and what is wrong with it"
-        )
-    return corpus
 
 
 def refuse_short(corpus: Corpus, config: MusikaConfig) -> None:
@@ -198,7 +150,7 @@ def refuse_misfit(start: Path, config: MusikaConfig, *, with_generator: bool) ->
     Raises:
         ConfigError: Names the first that differs.
     """
-    theirs = saved_config(start)
+    theirs = saved_config(start, "musika", MusikaConfig)
     pairs = {
         name: (getattr(config, name), getattr(theirs, name))
         for name in ("sample_rate", "channels", "stft", "level1", "level2", "family")

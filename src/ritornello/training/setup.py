@@ -1,0 +1,64 @@
+"""What every system's `train` does around the loop: the model to start from, the data, figures."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ritornello.checkpoint import find_model, verify
+from ritornello.data.corpus import Corpus, scan
+from ritornello.errors import ConfigError, DataError
+from ritornello.interfaces import Stage
+from ritornello.training.loop import ChainResult
+from ritornello.training.options import TrainOptions
+from ritornello.training.run import RunFolder
+
+
+def starting_model(options: TrainOptions) -> Path | None:
+    """The folder of the model to start from, verified; None for a fresh start."""
+    name = options.from_model or options.from_codec
+    if name is None:
+        return None
+    folder = find_model(name)
+    verify(folder)
+    return folder
+
+
+def usable_corpus(options: TrainOptions, run: RunFolder) -> Corpus:
+    """The scanned folders; the manifest is kept beside the caches."""
+    cache = options.cache or run.cache
+    cache.mkdir(parents=True, exist_ok=True)
+    corpus = scan(list(options.data), manifest=cache / "manifest.jsonl")
+    if not len(corpus):
+        reasons = "; ".join(f"{one.id}: {one.reason}" for one in corpus.skipped[:5])
+        folders = ", ".join(str(folder) for folder in options.data)
+        raise DataError(
+            f"no usable recordings in {folders} ({reasons or 'no audio files'}); "
+            "`ritornello data scan DIR` lists every file and what is wrong with it"
+        )
+    return corpus
+
+
+def asked_stages(options: TrainOptions, every: list[Stage]) -> list[Stage]:
+    """The one stage that was asked for, or all."""
+    stages = [stage for stage in every if options.stage in (None, stage.name)]
+    if not stages:
+        names = ", ".join(stage.name for stage in every)
+        raise ConfigError(f"stage is {options.stage!r}; this run has {names}")
+    return stages
+
+
+def told_of_all(result: ChainResult, every: Sequence[Stage], run: RunFolder) -> ChainResult:
+    """`result` with the figures of all finished stages, also those of earlier calls."""
+    folders = {stage.name: run.stage(stage.name) for stage in every}
+    figures = {name: folder.figures() for name, folder in folders.items() if folder.finished}
+    return replace(result, figures=figures)
+
+
+def origin(options: TrainOptions) -> str | None:
+    """What the model was started from, in a sentence."""
+    if options.from_codec is not None:
+        return f"The codec is that of `{Path(options.from_codec).name}`."
+    if options.from_model is None:
+        return None
+    codec = "its decoders went on learning" if options.unfreeze_codec else "its codec is unchanged"
+    return f"Started from the weights of `{Path(options.from_model).name}`; {codec}."
