@@ -105,8 +105,8 @@ class WaveNetWeights:
                 raise ConfigError(f"{name} holds values that are not finite numbers")
         if max(residual, gates, skip, symbols) > GREATEST_WIDTH:
             raise ConfigError(
-                f"residual {residual}, gates {gates}, skip {skip}, symbols {symbols}; expected none "
-                f"above {GREATEST_WIDTH}"
+                f"residual {residual}, gates {gates}, skip {skip}, symbols {symbols}; none "
+                f"may be above {GREATEST_WIDTH}"
             )
         if len(self.dilations) != layers or min(self.dilations) < 1:
             raise ConfigError(
