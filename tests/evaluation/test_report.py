@@ -265,6 +265,15 @@ def test_a_report_needs_systems_of_different_names(report):
     assert told_apart(["a", "b", "a", "a"]) == ["a", "b", "a (2)", "a (3)"]
 
 
+ONE_LINE_HIGH = """
+[...document.querySelectorAll('.card td:last-child:not([colspan])')].every(cell => {
+  const text = document.createRange();
+  text.selectNodeContents(cell);
+  return text.getClientRects().length === 1;
+})
+"""
+
+
 @pytest.mark.slow
 def test_it_fits_a_phone_and_plays_in_a_browser(text, tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api")
@@ -282,6 +291,8 @@ def test_it_fits_a_phone_and_plays_in_a_browser(text, tmp_path):
             "[...document.querySelectorAll('audio')].every(a => a.duration > 0.9)", timeout=60_000
         )
         assert shown_page.evaluate("document.documentElement.scrollWidth") <= 390
+        # No number is broken inside: every count of clips stands on one line.
+        assert shown_page.evaluate(ONE_LINE_HIGH)
         images = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
         assert shown_page.evaluate(images)
         shown_page.emulate_media(media="print")
