@@ -7,6 +7,7 @@ import pytest
 
 from ritornello import checkpoint
 from ritornello.cli.main import main
+from ritornello.native import library
 
 
 def result_of(capsys, *words):
@@ -27,6 +28,21 @@ def test_doctor_reads_as_text(capsys):
     text = capsys.readouterr().out
     assert "kernel path: torch" in text
     assert "mido" in text
+
+
+def test_doctor_names_the_path_of_the_compiled_steps(capsys):
+    main(["doctor"])
+    paths = library.available_paths()
+    expected = f"step by step: compiled, {paths[0]}" if paths else "step by step: on torch"
+    assert expected in capsys.readouterr().out
+
+
+def test_doctor_says_how_to_get_the_compiled_steps(capsys, monkeypatch):
+    monkeypatch.setattr(library, "available_paths", lambda: ())
+    _, report = result_of(capsys, "doctor")
+    assert report["native"] == {"path": None, "paths": [], "get": library.BUILD}
+    main(["doctor"])
+    assert "a C compiler" in capsys.readouterr().out
 
 
 def test_models_lists_what_is_shipped(capsys):

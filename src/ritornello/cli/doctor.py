@@ -44,6 +44,7 @@ def run(argv: list[str]) -> int:
         "ritornello": __version__,
         "machine": machine(),
         "torch": torch_facts(),
+        "native": native_facts(),
         "extras": extras(),
         "programs": programs(),
         "models": models(),
@@ -99,6 +100,14 @@ def _matmul_s(dtype: Any, size: int = 384, repeats: int = 5) -> float:
         _ = left @ left
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def native_facts() -> dict[str, Any]:
+    """The compiled steps: paths this processor can take, the first of them in use, or the cure."""
+    from ritornello.native.library import BUILD, available_paths
+
+    paths = available_paths()
+    return {"path": paths[0] if paths else None, "paths": list(paths), "get": BUILD}
 
 
 def extras() -> list[dict[str, Any]]:
@@ -171,6 +180,16 @@ def models() -> list[dict[str, Any]]:
     return report
 
 
+def _native_line(native: dict[str, Any]) -> str:
+    """Which path samples symbol by symbol, or that torch does and what would be faster."""
+    if native["path"] is None:
+        return (
+            "sampling step by step: on torch, tens of times slower than compiled; to build the "
+            f"compiled steps, {native['get']}"
+        )
+    return f"sampling step by step: compiled, {native['path']} (of {', '.join(native['paths'])})"
+
+
 def _lines(report: dict[str, Any]) -> list[str]:
     here, torch_report = report["machine"], report["torch"]
     lines = [
@@ -181,6 +200,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"kernel path: {torch_report['kernel_path']}, "
         f"generating in {torch_report['generation_precision']}; bfloat16 matrix products are "
         f"{torch_report['bfloat16_times_faster']:.2f} x as fast as float32 here",
+        _native_line(report["native"]),
         "",
     ]
     rows = [
