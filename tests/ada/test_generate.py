@@ -142,6 +142,14 @@ def test_every_network_has_a_temperature(stack):
     assert np.array_equal(stack.generate(Request(seconds=0.1), same).samples, half)
 
 
+@pytest.mark.skipif(not sampling.available_paths(), reason="no compiled step here")
+def test_bytes_play_a_piece_too(stack):
+    options = Options(precision="int8")
+    piece = stack.generate(Request(seconds=0.3, prompt=tone()), options).samples
+    streamed = islice(stack.stream(Request(prompt=tone()), options), 3)
+    assert np.array_equal(joined(streamed)[:, : piece.shape[1]], piece)
+
+
 def test_reconstruction_keeps_the_length_and_goes_through_the_level_asked_for(stack):
     audio = tone(0.333, rate=44100, channels=2)
     whole, first = stack.reconstruct(audio), stack.reconstruct(audio, 1)

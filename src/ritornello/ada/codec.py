@@ -330,8 +330,8 @@ class AdaCodec(TokenCodec):
             for index, temperature in enumerate(self.temperatures)
         ]
         blocks = play_down(self.players, iter([codes[:, 0]]), draws, batch=batch)
-        symbols = torch.cat(list(blocks), 1)[:, :length]
-        return mulaw_decode(symbols, MULAW_SYMBOLS)[:, None]
+        waves = [mulaw_decode(symbols, MULAW_SYMBOLS) for symbols in blocks]
+        return torch.cat(waves, 1)[:, None, :length]
 
 
 def hop_samples(levels: Sequence[Ada]) -> int:
