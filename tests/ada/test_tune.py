@@ -4,12 +4,13 @@ import json
 import math
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ritornello.ada.presets import nano
@@ -56,6 +57,7 @@ steps_of_pieces = st.lists(st.integers(1, 50), unique=True, max_size=6).map(
 )
 
 
+@settings(max_examples=25)
 @given(steps_of_pieces, st.data())
 def test_a_schedule_holds_every_piece_until_the_next(steps, data):
     alphas = data.draw(st.lists(st.floats(1e-4, 1), min_size=len(steps), max_size=len(steps)))
@@ -64,8 +66,7 @@ def test_a_schedule_holds_every_piece_until_the_next(steps, data):
     for step in range(60):
         last = [piece for piece in pieces if piece.step <= step][-1]
         assert schedule.at(step) == (last.alpha, last.beta)
-    neighbours = zip(schedule.pieces, schedule.pieces[1:], strict=False)
-    assert all((a.alpha, a.beta) != (b.alpha, b.beta) for a, b in neighbours)
+    assert all((a.alpha, a.beta) != (b.alpha, b.beta) for a, b in pairwise(schedule.pieces))
     assert Schedule.from_json(schedule.to_json()) == schedule
 
 
@@ -92,21 +93,31 @@ def test_the_worst_and_all_that_failed_copy_the_best(members, seed):
     points = [point(n, 30, nll, failure=failure) for n, (nll, failure) in enumerate(members)]
     copies = decide(points, rules_of(population=len(points)), seed)
     assert copies == decide(points[::-1], rules_of(population=len(points)), seed)
-    healthy = sorted(p.nll for p in points if not p.failure)
-    if not healthy:
+    kinds = {p.failure for p in points}
+    if kinds == {"diverged"}:
         assert copies == []
         return
+    # While there is anything better, nobody goes on from a collapsed codebook.
+    sound = "" if "" in kinds else "collapsed"
+    likelihoods = sorted(p.nll for p in points if p.failure == sound)
     copiers = {copy.member for copy in copies}
     quarter = min(math.ceil(len(points) / 4), len(points) // 2)
-    failed = {p.member for p in points if p.failure}
+    failed = {p.member for p in points if p.failure != sound}
     assert failed <= copiers
     assert len(copiers) == len(copies) == max(quarter, len(failed))
     for copy in copies:
         donor = points[copy.donor]
-        assert not donor.failure
+        assert donor.failure == sound
         assert copy.donor not in copiers
-        assert donor.nll <= healthy[min(quarter, len(healthy)) - 1]
-        assert points[copy.member].failure or points[copy.member].nll >= donor.nll
+        assert donor.nll <= likelihoods[min(quarter, len(likelihoods)) - 1]
+        assert copy.member in failed or points[copy.member].nll >= donor.nll
+
+
+def test_a_collapsed_member_copies_though_its_likelihood_is_the_best():
+    points = [point(0, 30, 3.0), point(1, 30, 1.0, failure="collapsed"), point(2, 30, 2.0)]
+    points.append(point(3, 30, failure="diverged"))
+    copies = {copy.member: copy.donor for copy in decide(points, rules_of(), 0)}
+    assert copies == {1: 2, 3: 2}
 
 
 @given(st.floats(1e-4, 1), st.floats(0.1, 10), st.integers(0, 99))
@@ -206,13 +217,14 @@ def bred(population, intervals, seed):
     return rules, lineage, ends
 
 
+@settings(max_examples=25)
 @given(st.integers(2, 7), st.integers(1, 6), st.integers(0, 50))
 def test_a_path_leads_back_through_all_that_were_copied(population, intervals, seed):
     _, lineage, ends = bred(population, intervals, seed)
     for end in ends.values():
         path = lineage.path(end)
         assert [p.step for p in path] == [10 * (n + 1) for n in range(intervals)]
-        assert all(b.origin == a.member for a, b in zip(path, path[1:], strict=False))
+        assert all(b.origin == a.member for a, b in pairwise(path))
         schedule = lineage.schedule(end)
         assert all(schedule.at(p.step - 1) == (p.alpha, p.beta) for p in path)
 
@@ -232,13 +244,16 @@ def test_the_schedule_of_a_copier_is_its_donors_and_then_its_own():
         lineage.schedule(point(1, 30, origin=3))
 
 
-def test_the_best_is_healthy_and_of_the_last_step():
+def test_the_best_is_of_the_last_step_and_healthy_if_any_is():
     points = [point(0, 10, 0.1), point(0, 20, 0.5), point(1, 20, 0.2, failure="collapsed")]
-    lineage = Lineage(points=(*points, point(2, 20, 0.6), point(3, 20, failure="diverged")))
-    assert lineage.best() == points[1]
+    failed = point(3, 20, failure="diverged")
+    assert Lineage(points=(*points, point(2, 20, 0.6), failed)).best() == points[1]
+    assert Lineage(points=(points[2], failed)).best() == points[2]
+    assert Lineage(points=(failed,)).best() is None
     assert Lineage().best() is None
 
 
+@settings(max_examples=25)
 @given(st.integers(2, 5), st.integers(3, 6), st.integers(0, 20), st.data())
 def test_an_interrupted_population_goes_on_from_where_all_had_been(pop, intervals, seed, data):
     rules, whole, _ = bred(pop, intervals, seed)
@@ -380,13 +395,11 @@ def options_of(tmp_path, **more):
 
 
 def test_intervals_follow_from_the_length_as_in_the_paper(tmp_path):
-    paper = resolved_rules(options_of(tmp_path, preset="paper", population=20), PAPER)
+    asked = options_of(tmp_path, preset="paper", population=20)
+    paper = resolved_rules(asked, resolved_stack(asked, None))
     assert (paper.steps, paper.interval, paper.burn_in) == (500_000, 5000, 10_000)
     short = resolved_rules(options_of(tmp_path, steps=2000), nano())
     assert (short.interval, short.burn_in) == (200, 400)
-
-
-PAPER = resolved_stack(TuneOptions(data=(), folder=None, preset="paper"), None)
 
 
 @pytest.mark.parametrize(

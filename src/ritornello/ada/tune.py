@@ -63,6 +63,7 @@ class TuneOptions:
         steps: Steps of every member; None takes the level's own.
         interval: Steps between decisions; None takes a hundredth of the steps, at least 200.
         burn_in: Steps before the first decision; None takes two intervals.
+        collapse: Perplexity, as a share of the codebook, below which a member has collapsed.
         seed: Whole number >= 0; with data and settings it determines the population.
         precision: "fp32" or "bf16".
         resources: Where members run.
@@ -78,6 +79,7 @@ class TuneOptions:
     steps: int | None = None
     interval: int | None = None
     burn_in: int | None = None
+    collapse: float = 0.1
     seed: int = 0
     precision: str = "fp32"
     resources: Resources = field(default_factory=Resources)
@@ -284,16 +286,14 @@ class Record:
     def line(self, step: int) -> str:
         """How the population stood at `step`, in one line."""
         points = [point for point in self.lineage.points if point.step == step]
-        best = min(points, key=lambda point: (-point.fitness, point.member))
+        best = min(points, key=lambda point: point.rank)
         counts = {
             "copied": sum(point.origin != point.member for point in points),
             "diverged": sum(point.failure == "diverged" for point in points),
             "collapsed": sum(point.failure == "collapsed" for point in points),
         }
         told = "".join(f", {count} {name}" for name, count in counts.items() if count)
-        nll = (
-            "no healthy member" if best.failure or best.nll is None else f"best NLL {best.nll:.4f}"
-        )
+        nll = "all diverged" if best.nll is None else f"best NLL {best.nll:.4f}"
         done = self._steps_done - self._start_steps
         left = self.rules.steps * self.rules.population - self._steps_done
         left_s = left * (time.monotonic() - self._start_s) / max(1, done)
@@ -314,8 +314,8 @@ def finish_tuning(run: RunFolder, task: Task, rules: TuneRules, record: Record) 
     draw_lineage(lineage, run.path / "lineage.png", f"{name}: a population of {rules.population}")
     if best is None or best.checkpoint is None:
         raise TrainingError(
-            f"No member is healthy at the last step ({run.path / 'lineage.png'} shows them): "
-            "there is no best one to keep. Train longer, or with a lower learning rate."
+            f"All members have diverged by the last step ({run.path / 'lineage.png'} shows them): "
+            "there is no best one to keep. Begin again with a lower learning rate."
         )
     schedule = lineage.schedule(best)
     (run.path / "schedule.json").write_text(schedule.to_json(), encoding="utf-8")

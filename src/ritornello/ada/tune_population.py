@@ -17,7 +17,7 @@ which makes them comparable, and any one's path can be trained again from the se
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -25,13 +25,14 @@ from ritornello.ada.tune_schedule import Piece, Schedule
 from ritornello.errors import ConfigError, DataError
 from ritornello.training.seeds import derived_seed
 
-Failure = Literal["", "diverged", "collapsed"]
+Failure = Literal["", "collapsed", "diverged"]
+FAILURES = get_args(Failure)
+"""From none to the worst."""
 
 ALPHA_RANGE = (1e-4, 1e-2)
 BETA_RANGE = (1e-1, 10.0)
 """Log-uniform beginnings. Recalled, not confirmed: the text of the paper lost these numbers."""
 FACTORS = (1.2, 0.8)
-PAPER_POPULATION = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +113,10 @@ class Point:
     checkpoint: str | None = None
 
     @property
-    def fitness(self) -> float:
-        """Log-likelihood per symbol; minus infinity for a failed member."""
-        return -math.inf if self.failure or self.nll is None else -self.nll
+    def rank(self) -> tuple[int, float, int]:
+        """Sorts the best first: healthy before collapsed before diverged, then by NLL."""
+        nll = math.inf if self.nll is None else self.nll
+        return FAILURES.index(self.failure), nll, self.member
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,17 +147,18 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 def decide(points: Sequence[Point], rules: TuneRules, seed: int) -> list[Copy]:
     """Who copies whom after all members have reported at one step; members not listed go on.
 
-    The worst quantile copies, and so does everyone that failed, however many; donors are drawn from
-    the best quantile of the others. Nobody copies when all have failed.
+    The worst quantile copies, and so does every member that diverged, or collapsed while another
+    has not, however many. Donors are drawn from the best quantile of the others. Nobody copies when
+    all have diverged.
     """
-    ranked = sorted(points, key=lambda point: (bool(point.failure), -point.fitness, point.member))
-    healthy = [point for point in ranked if not point.failure]
-    if not healthy:
+    ranked = sorted(points, key=lambda point: point.rank)
+    sound = [point for point in ranked if point.failure == ranked[0].failure]
+    if ranked[0].failure == "diverged":
         return []
     # As Ray counts: rounded up, but never more than half.
     count = min(math.ceil(len(ranked) * rules.quantile), len(ranked) // 2)
-    donors = healthy[: max(1, count)]
-    copiers = ranked[len(ranked) - max(count, len(ranked) - len(healthy)) :]
+    donors = sound[: max(1, count)]
+    copiers = ranked[len(ranked) - max(count, len(ranked) - len(sound)) :]
     return [_copy(point, donors, seed) for point in copiers]
 
 
@@ -204,10 +207,10 @@ class Lineage:
         return [point for point in self.points if point.member == member]
 
     def best(self) -> Point | None:
-        """The point of the highest likelihood at the last step; None if no member is healthy."""
+        """The best point of the last step; None when all have diverged, or before the first."""
         last = max((point.step for point in self.points), default=0)
-        healthy = [p for p in self.points if p.step == last and not p.failure]
-        return min(healthy, key=lambda p: (-p.fitness, p.member), default=None)
+        here = (p for p in self.points if p.step == last and p.failure != "diverged")
+        return min(here, key=lambda point: point.rank, default=None)
 
     def path(self, end: Point) -> list[Point]:
         """The points that led to `end`, first to last, through all whom it copied.

@@ -14,6 +14,7 @@ That compares them at equal steps and costs little where members are equally fas
 """
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -34,10 +35,12 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""Ray takes these settings from the environment alone: no reports to its makers, no own tables."""
+"""Ray takes these from the environment alone: no reports to its makers, no tables of its own, and
+members that are as important as who started them; by default they give way to everybody else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +246,8 @@ def _report(point: Point, member: Member) -> None:
 
     metrics = {
         "step": point.step,
-        "fitness": point.fitness,
+        # Ray sorts members by it for its own books; ours go by the whole point.
+        "fitness": -math.inf if point.nll is None else -point.nll,
         "alpha": point.alpha,
         "beta": point.beta,
         "origin": point.origin,

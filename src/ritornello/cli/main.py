@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "generate": ("ritornello.cli.generate", "write a piece of music, or several takes of it"),
     "stream": ("ritornello.cli.stream", "music without end: to the speakers, a pipe or a file"),
     "train": ("ritornello.cli.train", "train a system on folders of audio; resumes by itself"),
+    "tune": ("ritornello.cli.tune", "population based training of one level of a system"),
     "data": ("ritornello.cli.data", "make a dataset, or look at a folder of audio as one"),
     "reconstruct": ("ritornello.cli.reconstruct", "audio through a model's codec and back"),
     "encode": ("ritornello.cli.encode", "audio to latents or codes"),
