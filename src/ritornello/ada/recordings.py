@@ -30,8 +30,9 @@ from ritornello.nn.precision import encoding_precision
 logger = logging.getLogger(__name__)
 
 MULAW_SYMBOLS = 256
-ENCODED_STEPS = 2**16
-"""Symbols encoded at a time, besides the context; what is in memory does not grow with length."""
+ENCODED_STEPS = 2**13
+"""Symbols encoded at a time, besides the context: what a processor's cache holds, whatever the
+length."""
 
 
 @dataclass(frozen=True, kw_only=True)
