@@ -1,8 +1,8 @@
 """`ritornello evaluate codec`: what a model's codec loses."""
 
 from pathlib import Path
-from typing import Any, cast
 
+from ritornello.cli.codec_files import add_level, codec_of
 from ritornello.cli.console import VerbParser, duration_s, emit, table
 
 
@@ -11,7 +11,10 @@ def run(argv: list[str]) -> int:
     parser = VerbParser(
         "evaluate codec",
         "Judge a model's codec: real clips through it and back, against themselves.",
-        ["ritornello evaluate codec piano --reference ~/recordings --clips 16"],
+        [
+            "ritornello evaluate codec piano --reference ~/recordings --clips 16",
+            "ritornello evaluate codec ada-piano --reference ~/recordings --level 1",
+        ],
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name, model folder or run folder")
     add = parser.add_argument
@@ -20,6 +23,7 @@ def run(argv: list[str]) -> int:
     add("--clips", type=int, default=16, help="clips (16)")
     add("--seconds", type=duration_s, default=10.0, help="length of a clip (10)")
     add("--seed", type=int, default=0, help="of the clips (0)")
+    add_level(parser)
     options = parser.parse(argv)
 
     import numpy as np
@@ -41,12 +45,14 @@ def run(argv: list[str]) -> int:
         split=options.split,
     )
     system, _ = load(model, DEFAULT_THREADS)
+    codec = codec_of(system, model.name, options.level)
     draw = np.random.default_rng(options.seed)
     with progress_bar("through the codec") as progress:
-        figures = judge_codec(cast(Any, system).codec, clips, draw, progress)
+        figures = judge_codec(codec, clips, draw, progress)
     result = {
         "model": model.name,
         "weights_sha256": model.weights_sha256,
+        "level": options.level,
         "clips": len(clips),
         "seconds": options.seconds,
         "reference": str(clips.source),
