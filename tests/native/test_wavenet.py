@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ritornello.ada.sampling import TorchSampler, kernel_weights
 from ritornello.errors import ConfigError
+from ritornello.native.packing import are_half
 from ritornello.native.wavenet import WaveNetKernel, available_paths
 from tests.native.networks import constant_weights, random_call, random_model, torch_logits
 
@@ -221,6 +222,27 @@ def test_a_held_bias_is_a_repeated_one_and_none_is_zero():
     )
 
 
+@each_path
+@pytest.mark.parametrize("batch", [1, 2, 13])
+def test_half_floats_change_speed_alone(path, batch):
+    """A weight that needs 24 bits keeps all matrices in floats; only its own logit may differ."""
+    weights = kernel_weights(random_model(residual=40, filter_size=3))
+    names = ("conv", "to_residual", "to_skip", "hidden", "out")
+    exact = {name: getattr(weights, name).astype(np.float16).astype(np.float32) for name in names}
+    exact["conv"][0, 0, 0, 0] = 2.0**-20  # below the normal range of half floats
+    weights = dataclasses.replace(weights, **exact)
+    out = weights.out.copy()
+    out[-1, 0] += np.float32(2.0**-22)
+    symbols = np.random.default_rng(0).integers(0, 16, (batch, 30))
+    results = []
+    for each in (weights, dataclasses.replace(weights, out=out)):
+        kernel = WaveNetKernel(each, path=path)
+        results.append(kernel.logits(kernel.initial_state(batch), symbols))
+    np.testing.assert_array_equal(results[0][..., :-1], results[1][..., :-1])
+    assert are_half(weights.out)
+    assert not are_half(out)
+
+
 # ------------------------------------------------------------------ int8
 
 
@@ -245,7 +267,7 @@ def test_products_of_bytes_are_exact_even_at_the_ends_of_the_range(path):
     h = (w @ x) * w_scale[:, 0] * x_scale + weights.conv_bias[0]
     z, z_scale = rounded(np.tanh(h[:6]) / (1 + np.exp(-h[6:])))
     s, s_scale = rounded(weights.to_skip[0])
-    skip = np.maximum((s @ z) * s_scale[:, 0] * z_scale, 0)
+    skip = np.maximum((s @ z) * s_scale[:, 0] * z_scale * weights.skip_scale, 0)
     hidden = np.maximum(weights.hidden @ skip + weights.hidden_bias, 0)
     np.testing.assert_allclose(got, weights.out @ hidden + weights.out_bias, atol=1e-5)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ritornello.errors import ConfigError, MissingDependencyError
 
-LAYOUT = 1
+LAYOUT = 2
 """RITORNELLO_LAYOUT of csrc/wavenet.h, which native/wavenet.py was written for."""
 
 BUILD = "put a C compiler (gcc or clang) on the PATH and run pip install --force-reinstall again"
@@ -44,7 +44,7 @@ def _open(file: Path) -> ctypes.CDLL | None:
         log.warning("%s is of another version (%d); to build it anew, %s", file, built_for, BUILD)
         return None
     library.ritornello_path_name.restype = ctypes.c_char_p
-    for name in ("is_usable", "panel", "byte_offset"):
+    for name in ("is_usable", "panel", "byte_offset", "has_half"):
         getattr(library, f"ritornello_path_{name}").argtypes = [ctypes.c_char_p]
     return library
 

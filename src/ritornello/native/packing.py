@@ -5,7 +5,7 @@ side by side, so that one vector of the processor holds the weights of one input
 """
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 
 CACHE_LINE = 64
 
@@ -41,13 +41,19 @@ def halves_padded(
     return np.concatenate([np.pad(half, widths) for half in halves], axis)
 
 
+def are_half(*arrays: Float32[np.ndarray, "..."]) -> bool:
+    """Whether half floats hold all values exactly, as those of a model saved in half precision."""
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(array, array.astype(np.float16)) for array in arrays)
+
+
 def float_panels(
-    weights: Float32[np.ndarray, "*lead outputs inputs"], panel: int
-) -> Float32[np.ndarray, "*lead panels inputs panel"]:
-    """Matrices in panels of `panel` outputs."""
+    weights: Float32[np.ndarray, "*lead outputs inputs"], panel: int, is_half: bool
+) -> Float[np.ndarray, "*lead panels inputs panel"]:
+    """Matrices in panels of `panel` outputs, as floats or half floats."""
     *lead, outputs, inputs = weights.shape
     split = weights.reshape(*lead, outputs // panel, panel, inputs)
-    return aligned(np.swapaxes(split, -1, -2))
+    return aligned(np.swapaxes(split, -1, -2).astype(np.float16 if is_half else np.float32))
 
 
 def byte_panels(

@@ -13,8 +13,10 @@ first where equal, until their sum reaches it; the symbol is the first whose cum
 p, in the order of symbols, exceeds uniform * (sum of kept p).
 
 A stream gets the same bits in any batch and with any number of threads; another path (see
-native/library.py) rounds differently. In "int8" the stack's matrices are bytes with one scale per
-output, its vectors bytes with one scale per vector; sums are exact, and the head stays in floats.
+native/library.py) rounds differently. Matrices that half floats hold exactly, as those of a saved
+model do, are kept as such: the same bits, faster. In "int8" the stack's matrices are bytes with one
+scale per output, its vectors bytes with one scale per vector; sums are exact, and the head stays in
+floats.
 """
 
 import ctypes
@@ -30,6 +32,7 @@ from ritornello.errors import ConfigError
 from ritornello.native.library import available_paths, choose_path, load_library
 from ritornello.native.packing import (
     aligned,
+    are_half,
     byte_panels,
     float_panels,
     halves_padded,
@@ -172,8 +175,9 @@ def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
 
 class _Net(ctypes.Structure):
     _fields_ = (
-        *_fields(_INT32, "layers taps symbols is_int8 residual inner skip logits"),
-        *_fields(_INT32, "plain_inner unused"),
+        *_fields(_INT32, "layers taps symbols is_int8 is_half residual inner skip logits"),
+        ("plain_inner", _INT32),
+        ("skip_scale", ctypes.c_float),
         *_fields(_POINTER, "dilations first_slots enter conv conv_scales conv_bias onward"),
         *_fields(_POINTER, "onward_scales residual_bias hidden hidden_bias out out_bias"),
     )
@@ -230,22 +234,29 @@ class WaveNetKernel:
             taps=weights.conv.shape[1],
             symbols=self.symbols,
             is_int8=precision == "int8",
+            is_half=self._is_half(weights),
             residual=self.width,
             inner=padded_width(self.gates // 2, pad),
             skip=padded_width(weights.out.shape[1], pad),
             logits=padded_width(self.symbols, pad),
             plain_inner=self.gates // 2,
+            skip_scale=weights.skip_scale,
             **{name: array.ctypes.data for name, array in self._arrays.items()},
         )
+
+    def _is_half(self, weights: WaveNetWeights) -> bool:
+        """Whether matrices are kept as half floats: where that is exact, to the same bits."""
+        has_half = self._library.ritornello_path_has_half(self.path.encode())
+        matrices = (weights.conv, weights.to_residual, weights.to_skip, weights.hidden, weights.out)
+        return self.precision == "fp32" and bool(has_half) and are_half(*matrices)
 
     def _packed(self, weights: WaveNetWeights, pad: int) -> dict[str, np.ndarray]:
         """The arrays of `_Net` by name."""
         path = self.path.encode()
-        panel = self._library.ritornello_path_panel(path)
-        # The skips' scale goes into their matrices; both ways out of a gate are one matrix.
-        skips = weights.to_skip * np.float32(weights.skip_scale)
+        panel, is_half = self._library.ritornello_path_panel(path), self._is_half(weights)
         conv = halves_padded(padded(weights.conv, pad, 1), pad, -2)
-        onward = np.concatenate([padded(weights.to_residual, pad, 2), padded(skips, pad, 2)], 1)
+        # Both ways out of a gate are one matrix.
+        onward = [padded(weights.to_residual, pad, 2), padded(weights.to_skip, pad, 2)]
         starts = np.cumsum([0, *weights.reaches[:-1]])
         arrays = {
             "dilations": np.array(weights.dilations, np.int64),
@@ -253,14 +264,14 @@ class WaveNetKernel:
             "enter": aligned(padded(weights.enter, pad, 1)),
             "conv_bias": aligned(halves_padded(weights.conv_bias, pad, -1)),
             "residual_bias": aligned(padded(weights.residual_bias, pad, 1)),
-            "hidden": float_panels(padded(weights.hidden, pad, 2), panel),
+            "hidden": float_panels(padded(weights.hidden, pad, 2), panel, is_half),
             "hidden_bias": aligned(padded(weights.hidden_bias, pad, 1)),
-            "out": float_panels(padded(weights.out, pad, 2), panel),
+            "out": float_panels(padded(weights.out, pad, 2), panel, is_half),
             "out_bias": aligned(padded(weights.out_bias, pad, 1)),
         }
-        for name, matrices in (("conv", conv), ("onward", onward)):
+        for name, matrices in (("conv", conv), ("onward", np.concatenate(onward, 1))):
             if self.precision == "fp32":
-                arrays[name] = float_panels(matrices, panel)
+                arrays[name] = float_panels(matrices, panel, is_half)
             else:
                 offset = self._library.ritornello_path_byte_offset(path)
                 arrays[name], arrays[f"{name}_scales"] = byte_panels(matrices, panel, offset)

@@ -3,9 +3,9 @@
 #if defined(__x86_64__)
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #endif
 
 #include <immintrin.h>
@@ -18,6 +18,7 @@
 #define SPLAT(s) _mm256_set1_ps(s)
 #define VECTOR_MIN(a, b) _mm256_min_ps(a, b)
 #define VECTOR_MAX(a, b) _mm256_max_ps(a, b)
+#define LOAD_HALF(from) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from)))
 #define ADD_FOURS(sums, weights, four) \
     ((ints)add_fours((__m256i)(sums), (__m256i)(weights), four))
 

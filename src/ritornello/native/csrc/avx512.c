@@ -20,6 +20,7 @@
 #define SPLAT(s) _mm512_set1_ps(s)
 #define VECTOR_MIN(a, b) _mm512_min_ps(a, b)
 #define VECTOR_MAX(a, b) _mm512_max_ps(a, b)
+#define LOAD_HALF(from) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(from)))
 #define ADD_FOURS(sums, weights, four) \
     ((ints)add_fours((__m512i)(sums), (__m512i)(weights), four))
 

@@ -9,15 +9,16 @@ struct path {
     const char *name;
     int32_t panel;       /* outputs in a panel of packed weights */
     int32_t byte_offset; /* what is added to int8 weights when packing */
+    int32_t has_half;    /* whether it reads half floats fast: weights may be packed as such */
     wavenet_run *run;
 };
 
 static const struct path PATHS[] = {
 #if defined(__x86_64__)
-    {"avx512", 32, 128, ritornello_run_avx512},
-    {"avx2", 16, 0, ritornello_run_avx2},
+    {"avx512", 32, 128, 1, ritornello_run_avx512},
+    {"avx2", 16, 0, 1, ritornello_run_avx2},
 #endif
-    {"scalar", 8, 0, ritornello_run_scalar},
+    {"scalar", 8, 0, 0, ritornello_run_scalar},
 };
 static const int32_t COUNT = sizeof PATHS / sizeof PATHS[0];
 
@@ -29,7 +30,8 @@ static int is_usable(const struct path *path) {
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
                __builtin_cpu_supports("fma");
     if (!strcmp(path->name, "avx2"))
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("f16c");
 #endif
     return path->run != NULL;
 }
@@ -54,6 +56,8 @@ int32_t ritornello_path_is_usable(const char *name) {
 int32_t ritornello_path_panel(const char *name) { return find(name)->panel; }
 
 int32_t ritornello_path_byte_offset(const char *name) { return find(name)->byte_offset; }
+
+int32_t ritornello_path_has_half(const char *name) { return find(name)->has_half; }
 
 int32_t ritornello_layout(void) { return RITORNELLO_LAYOUT; }
 

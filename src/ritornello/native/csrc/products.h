@@ -1,5 +1,8 @@
 /* Matrix times the vectors of several streams: y[row] += W x[row], in floats and in bytes.
  *
+ * Floats may be stored as half floats, which is exact for weights that came from half precision and
+ * reads half the memory: that, not arithmetic, is what one stream waits for.
+ *
  * W is packed in panels of PANEL outputs (see wavenet.h). Up to MAX_ROWS streams share one reading
  * of a panel. The sum over inputs is made in four quarters, added in order: one stream works on all
  * four at once, which hides the latency of the additions, many streams on one after another. So
@@ -11,6 +14,7 @@ struct matrix {
     const void *weights;
     const float *scales; /* of every output, for bytes */
     int inputs, outputs; /* padded */
+    int is_half;
 };
 
 /* Streams' vectors: floats, or bytes with a scale and the sum of the bytes for each row. */
@@ -26,8 +30,14 @@ struct bytes {
 
 /* ------------------------------------------------------------------ floats */
 
-INLINE void float_panel(const float *weights, int inputs, struct floats x, struct floats y,
-                        const int rows, const int at_once) {
+INLINE vec load_weights(const void *from, int64_t at, const int is_half) {
+    if (is_half)
+        return (vec)LOAD_HALF((const uint16_t *)from + at);
+    return load((const float *)from + at);
+}
+
+INLINE void float_panel(const void *weights, int inputs, struct floats x, struct floats y,
+                        const int is_half, const int rows, const int at_once) {
     const int quarter = inputs / 4;
     vec total[MAX_ROWS][2];
     for (int q = 0; q < 4; q += at_once) {
@@ -41,8 +51,8 @@ INLINE void float_panel(const float *weights, int inputs, struct floats x, struc
 #pragma GCC unroll 16
             for (int k = 0; k < at_once; k++) {
                 const int64_t input = (int64_t)(q + k) * quarter + i;
-                const vec w0 = load(weights + input * PANEL);
-                const vec w1 = load(weights + input * PANEL + LANES);
+                const vec w0 = load_weights(weights, input * PANEL, is_half);
+                const vec w1 = load_weights(weights, input * PANEL + LANES, is_half);
 #pragma GCC unroll 16
                 for (int row = 0; row < rows; row++) {
                     const vec value = SPLAT(x.values[row * x.stride + input]);
@@ -67,29 +77,38 @@ INLINE void float_panel(const float *weights, int inputs, struct floats x, struc
         }
 }
 
-static void add_float_product(struct matrix w, struct floats x, struct floats y, int64_t rows) {
-    const float *weights = w.weights;
-    for (int out = 0; out < w.outputs; out += PANEL, weights += (int64_t)PANEL * w.inputs) {
+INLINE void add_panels(struct matrix w, struct floats x, struct floats y, int64_t rows,
+                       const int is_half) {
+    const char *weights = w.weights;
+    const int64_t panel_size = (int64_t)PANEL * w.inputs * (is_half ? 2 : 4);
+    for (int out = 0; out < w.outputs; out += PANEL, weights += panel_size) {
         struct floats from = x, to = {y.values + out, y.stride};
         int64_t left = rows;
         while (left > 0) {
             int done = 1;
 #if MAX_ROWS >= 8
             if (left >= 8)
-                float_panel(weights, w.inputs, from, to, done = 8, 1);
+                float_panel(weights, w.inputs, from, to, is_half, done = 8, 1);
             else
 #endif
                 if (left >= 4)
-                float_panel(weights, w.inputs, from, to, done = 4, 1);
+                float_panel(weights, w.inputs, from, to, is_half, done = 4, 1);
             else if (left >= 2)
-                float_panel(weights, w.inputs, from, to, done = 2, 2);
+                float_panel(weights, w.inputs, from, to, is_half, done = 2, 2);
             else
-                float_panel(weights, w.inputs, from, to, 1, 4);
+                float_panel(weights, w.inputs, from, to, is_half, 1, 4);
             from.values += done * from.stride;
             to.values += done * to.stride;
             left -= done;
         }
     }
+}
+
+static void add_float_product(struct matrix w, struct floats x, struct floats y, int64_t rows) {
+    if (w.is_half)
+        add_panels(w, x, y, rows, 1);
+    else
+        add_panels(w, x, y, rows, 0);
 }
 
 /* ------------------------------------------------------------------ bytes */

@@ -6,6 +6,7 @@
 #define SPLAT(s) splat(s)
 #define VECTOR_MIN(a, b) choose_vec((a) < (b), a, b)
 #define VECTOR_MAX(a, b) choose_vec((a) > (b), a, b)
+#define LOAD_HALF(from) splat(0.0f * *(from)) /* never packed: see library.c */
 #define ADD_FOURS(sums, weights, four) add_fours(sums, weights, four)
 
 #include <stdint.h>

@@ -108,14 +108,14 @@ INLINE struct matrix conv_of(const struct wavenet *net, int64_t layer, int tap, 
     const int64_t gates = 2 * (int64_t)net->inner, index = layer * net->taps + tap;
     return (struct matrix){(const char *)net->conv + index * gates * net->residual * size,
                            net->is_int8 ? net->conv_scales + index * gates : NULL, net->residual,
-                           (int)gates};
+                           (int)gates, net->is_half};
 }
 
 INLINE struct matrix onward_of(const struct wavenet *net, int64_t layer, int64_t size) {
     const int64_t width = net->residual + net->skip;
     return (struct matrix){(const char *)net->onward + layer * width * net->inner * size,
                            net->is_int8 ? net->onward_scales + layer * width : NULL, net->inner,
-                           (int)width};
+                           (int)width, net->is_half};
 }
 
 /* Convolution of a layer in floats; the present input goes into the ring. */
@@ -125,7 +125,7 @@ static void float_conv(const struct wavenet *net, const struct wavenet_state *st
     const struct floats x = {s->flow, flow}, gates = {s->gates, 2 * net->inner};
     float *slots = state->slots;
     for (int tap = 0; tap < net->taps; tap++) {
-        const struct matrix weights = conv_of(net, layer, tap, 4);
+        const struct matrix weights = conv_of(net, layer, tap, net->is_half ? 2 : 4);
         if (tap == net->taps - 1) {
             add_float_product(weights, x, gates, rows);
             continue;
@@ -196,13 +196,13 @@ static void run_layer(const struct wavenet *net, const struct wavenet_state *sta
         to_bytes(inner, rounded, net->inner, rows);
         add_byte_product(onward_of(net, layer, 1), rounded, flow, rows);
     } else {
-        add_float_product(onward_of(net, layer, 4), inner, flow, rows);
+        add_float_product(onward_of(net, layer, net->is_half ? 2 : 4), inner, flow, rows);
     }
 }
 
-INLINE void relu(float *x, int64_t width) {
+INLINE void scaled_relu(float *x, int64_t width, float scale) {
     for (int64_t i = 0; i < width; i += LANES)
-        store(x + i, VECTOR_MAX(load(x + i), SPLAT(0.0f)));
+        store(x + i, VECTOR_MAX(load(x + i) * SPLAT(scale), SPLAT(0.0f)));
 }
 
 /* Logits of all rows from their skip sums. */
@@ -210,13 +210,15 @@ static void head(const struct wavenet *net, int64_t rows, struct scratch *s) {
     const int64_t flow = net->residual + net->skip;
     const struct floats skips = {s->flow + net->residual, flow}, hidden = {s->hidden, net->skip};
     const struct floats logits = {s->logits, net->logits};
+    const struct matrix hidden_weights = {net->hidden, NULL, net->skip, net->skip, net->is_half};
+    const struct matrix out_weights = {net->out, NULL, net->skip, net->logits, net->is_half};
     for (int64_t row = 0; row < rows; row++)
-        relu(skips.values + row * flow, net->skip);
+        scaled_relu(skips.values + row * flow, net->skip, net->skip_scale);
     copy_rows(s->hidden, net->hidden_bias, 0, net->skip, rows);
-    add_float_product((struct matrix){net->hidden, NULL, net->skip, net->skip}, skips, hidden, rows);
-    relu(s->hidden, rows * net->skip);
+    add_float_product(hidden_weights, skips, hidden, rows);
+    scaled_relu(s->hidden, rows * net->skip, 1.0f);
     copy_rows(s->logits, net->out_bias, 0, net->logits, rows);
-    add_float_product((struct matrix){net->out, NULL, net->skip, net->logits}, hidden, logits, rows);
+    add_float_product(out_weights, hidden, logits, rows);
 }
 
 /* The symbol of one row: the one given, or a draw. */

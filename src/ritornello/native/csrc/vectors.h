@@ -5,6 +5,7 @@
  *     LANES                 floats in a vector
  *     SPLAT(s)              a vector of LANES times the float s
  *     VECTOR_MIN, _MAX      of two vectors
+ *     LOAD_HALF(p)          a vector of LANES half floats, made floats
  *
  * Everything else is the compilers' generic vector arithmetic (GCC and clang), which any processor
  * can be compiled for.

@@ -6,7 +6,7 @@
  *
  * Weight matrices are packed in panels for the products in products.h. With P outputs to a panel:
  *
- *     fp32   (panels, inputs, P)               float
+ *     fp32   (panels, inputs, P)               float, or half floats
  *     int8   (panels, inputs / 4, P, 4)        bytes, raised by the path's `byte_offset`
  */
 #ifndef RITORNELLO_WAVENET_H
@@ -17,13 +17,15 @@
 #define RITORNELLO_PAD 32
 
 /* Raised with every change of what stands here, so that Python never drives another build. */
-#define RITORNELLO_LAYOUT 1
+#define RITORNELLO_LAYOUT 2
 
 /* Sizes and weights of a stack and its head. */
 struct wavenet {
-    int32_t layers, taps, symbols, is_int8;
+    int32_t layers, taps, symbols;
+    int32_t is_int8, is_half;               /* the stack in bytes; all matrices in half floats */
     int32_t residual, inner, skip, logits;  /* padded widths; `logits` is `symbols`, padded */
-    int32_t plain_inner, unused;            /* width of one half of a bias as it is given */
+    int32_t plain_inner;                    /* width of one half of a bias as it is given */
+    float skip_scale;
     const int64_t *dilations;               /* (layers,) */
     const int64_t *first_slots;             /* (layers,) where each layer's ring begins */
     const float *enter;                     /* (symbols, residual) */
@@ -33,8 +35,8 @@ struct wavenet {
     const void *onward;                     /* (layers,) matrices inner -> residual and skip */
     const float *onward_scales;             /* (layers, residual + skip), int8 only */
     const float *residual_bias;             /* (layers, residual) */
-    const float *hidden, *hidden_bias;      /* matrix skip -> skip, (skip,); always fp32 */
-    const float *out, *out_bias;            /* matrix skip -> logits, (logits,); always fp32 */
+    const void *hidden; const float *hidden_bias;      /* matrix skip -> skip, (skip,); never bytes */
+    const void *out; const float *out_bias;           /* matrix skip -> logits, (logits,); never bytes */
 };
 
 /* What sampling remembers. Slots are (slot, batch, residual): float, or int8 with its scales. */
