@@ -27,6 +27,7 @@ from ritornello.ada.tune_population import (
     decide,
     explored,
 )
+from ritornello.ada.tune_ray import train_interval
 from ritornello.ada.tune_schedule import Piece, Schedule
 from ritornello.checkpoint import read_json, write_json
 from ritornello.config import from_dict, to_dict
@@ -378,13 +379,25 @@ def test_a_path_over_copies_is_trained_again_bit_for_bit(task, stage, tmp_path):
     assert not all(torch.equal(a, weights(other)[name]) for name, a in weights(second).items())
 
 
-def test_divergence_is_an_error_that_a_member_notices(task, stage):
+def test_divergence_is_noticed_by_the_member(task, stage):
     member = Member(task, stage, 4)
     with torch.no_grad():
         for parameter in member.state.modules["ada"].parameters():
             parameter.fill_(math.nan)
     with pytest.raises(TrainingError, match="diverged at step 0"):
         member.train(2)
+    assert train_interval(member, 2) == {}
+
+
+def test_an_encoder_that_says_the_same_of_everything_has_collapsed(task, stage):
+    member = Member(task, stage, 4)
+    with torch.no_grad():
+        for name, parameter in member.state.best("ada").named_parameters():
+            if name.startswith("encoder"):
+                parameter.zero_()
+    figures = member.judge()
+    assert figures["perplexity"] == pytest.approx(1)
+    assert rules_of().failure(figures["nll"], figures["perplexity"], codes=64) == "collapsed"
 
 
 # ---- settings --------------------------------------------------------------------------------
@@ -399,13 +412,17 @@ def test_intervals_follow_from_the_length_as_in_the_paper(tmp_path):
     paper = resolved_rules(asked, resolved_stack(asked, None))
     assert (paper.steps, paper.interval, paper.burn_in) == (500_000, 5000, 10_000)
     short = resolved_rules(options_of(tmp_path, steps=2000), nano())
-    assert (short.interval, short.burn_in) == (200, 400)
+    assert (short.interval, short.burn_in, short.collapse) == (200, 400, 0.1)
+    asked = options_of(tmp_path, steps=90, interval=30, burn_in=0, collapse=0.3, population=7)
+    assert resolved_rules(asked, nano()) == rules_of(
+        population=7, steps=90, interval=30, burn_in=0, collapse=0.3
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"preset": "smal"}, "did you mean 'small'"),
+        ({"preset": "smell"}, "did you mean 'small'"),
         ({"level": 2}, "give a model that has that one with --from"),
         ({"seed": -1}, "seed is -1"),
         ({"precision": "fp16"}, "precision is 'fp16'"),

@@ -4,6 +4,7 @@
     DIR/lineage.json     alpha, beta, NLL and perplexity of every member over steps; who copied whom
     DIR/lineage.png      the same as a picture
     DIR/schedule.json    alpha and beta along the path that led to the best member
+    DIR/result.json      the best member, and a hash of what it has learnt
     DIR/model/           the best member as a level of a model folder
     DIR/cache/           manifest and symbols; may be deleted when done
     DIR/ray/             Ray's own, with the members' training states; may be deleted when done
@@ -11,6 +12,7 @@
 The record is written at every report and is all that an interrupted population needs to go on.
 """
 
+import hashlib
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
@@ -29,7 +31,6 @@ from ritornello.checkpoint import (
     read_config,
     read_json,
     verify,
-    weights_hash,
     whole_folder,
     write_checksums,
     write_json,
@@ -197,7 +198,13 @@ def resolved_rules(options: TuneOptions, stack: StackConfig) -> TuneRules:
     steps = options.steps or stack.levels[options.level - 1].training.steps
     interval = options.interval or min(steps, max(LEAST_INTERVAL, steps // INTERVALS))
     burn_in = BURN_IN_INTERVALS * interval if options.burn_in is None else options.burn_in
-    return TuneRules(population=options.population, steps=steps, interval=interval, burn_in=burn_in)
+    return TuneRules(
+        population=options.population,
+        steps=steps,
+        interval=interval,
+        burn_in=burn_in,
+        collapse=options.collapse,
+    )
 
 
 def task_of(run: RunFolder) -> Task:
@@ -324,7 +331,7 @@ def finish_tuning(run: RunFolder, task: Task, rules: TuneRules, record: Record) 
     member.restore(run.path / best.checkpoint)
     export(member, run, {"nll": best.nll or 0.0, "perplexity": best.perplexity or 0.0})
     points = lineage.points
-    return {
+    result = {
         "folder": str(run.path),
         "finished": True,
         "model": str(run.model),
@@ -333,7 +340,18 @@ def finish_tuning(run: RunFolder, task: Task, rules: TuneRules, record: Record) 
         "copies": sum(point.origin != point.member for point in points),
         "diverged": sum(point.failure == "diverged" for point in points),
         "collapsed": sum(point.failure == "collapsed" for point in points),
+        "state_sha256": state_hash(member),
     }
+    write_json(run.path / "result.json", result)
+    return result
+
+
+def state_hash(member: Member) -> str:
+    """A sha256 (hex) over everything a member has learnt, in full precision."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(member.state.tensors().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def export(member: Member, run: RunFolder, figures: dict[str, float]) -> None:
@@ -360,10 +378,9 @@ def run_replay(tuned: Path, folder: Path, display: Display) -> dict[str, Any]:
     """
     source, run = RunFolder(tuned.resolve()), RunFolder(folder.resolve())
     task = task_of(source)
-    path = source.path / "schedule.json"
-    if not path.exists():
-        raise CheckpointError(f"{path} is missing; finish the tuning first, by its own command")
-    schedule = Schedule.from_json(path.read_text(encoding="utf-8"))
+    if not (source.path / "result.json").exists():
+        raise CheckpointError(f"{source.path} holds no finished tuning; finish it by its command")
+    schedule = Schedule.from_json((source.path / "schedule.json").read_text(encoding="utf-8"))
     rules = from_dict(TuneRules, (source.settings() or {})["config"]["rules"])
     run.begin("ada", {"replay": str(source.path), "schedule": to_dict(schedule)}, task.seed)
     stage = level_stage(task)
@@ -372,11 +389,11 @@ def run_replay(tuned: Path, folder: Path, display: Display) -> dict[str, Any]:
     follow(member, schedule, lambda step: display.say(f"step {step}/{rules.steps}"))
     figures = member.judge()
     export(member, run, {name: figures[name] for name in ("nll", "perplexity")})
-    hashes = [weights_hash(folder.model, stage.name) for folder in (source, run)]
+    wanted = read_json(source.path / "result.json")["state_sha256"]
     return {
         "folder": str(run.path),
         "finished": True,
         "model": str(run.model),
         "figures": figures,
-        "identical": hashes[0] == hashes[1],
+        "identical": state_hash(member) == wanted,
     }

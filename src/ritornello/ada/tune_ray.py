@@ -68,7 +68,7 @@ def require_ray() -> Any:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        from ray import tune
+        from ray import tune  # type: ignore[import-not-found]
     except ImportError:
         raise MissingDependencyError(
             "population based training", "Ray Tune", 'pip install "ritornello[ray]"'
@@ -102,16 +102,9 @@ def breed(
         MissingDependencyError: Ray is not installed.
     """
     tune = require_ray()
-    import ray
+    import ray  # type: ignore[import-not-found]
 
-    local = {"num_cpus": available_cpus(), "_node_ip_address": "127.0.0.1"}
-    ray.init(
-        address=resources.address,
-        include_dashboard=False if resources.address is None else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        **(local if resources.address is None else {}),
-    )
+    start_ray(resources)
     try:
         tuner = tune.Tuner(
             tune.with_resources(
@@ -151,6 +144,36 @@ def breed(
         ray.shutdown()
 
 
+def start_ray(resources: Resources) -> None:
+    """Join the cluster, or start Ray here, out of reach of other machines.
+
+    Raises:
+        TrainingError: It does not answer.
+    """
+    import ray  # type: ignore[import-not-found]
+
+    here: dict[str, Any] = {
+        "num_cpus": available_cpus(),
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }
+    try:
+        ray.init(
+            address=resources.address,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **(here if resources.address is None else {}),
+        )
+    except Exception as error:  # Ray has no narrower one for a start that takes too long
+        ray.shutdown()
+        where = resources.address or "this machine"
+        reason = " ".join(str(error).split())
+        raise TrainingError(
+            f"Ray did not start on {where}: {reason} Is the machine too busy, or the address "
+            "wrong? The same command tries again."
+        ) from error
+
+
 def available_cpus() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -185,7 +208,7 @@ def train_member(
         folder: The tuning's folder.
         threads: For torch.
     """
-    from ray import tune
+    from ray import tune  # type: ignore[import-not-found]
 
     torch.set_num_threads(threads)
     number = int(config["member"])
@@ -211,7 +234,7 @@ def train_member(
     has_diverged = checkpoint is None and start.failure == "diverged"
     while step < rules.steps:
         step = rules.next_report(step)
-        figures = {} if has_diverged else _interval(member, step)
+        figures = {} if has_diverged else train_interval(member, step)
         nll = figures.get("nll", float("nan"))
         perplexity = figures.get("perplexity", float("nan"))
         failure = rules.failure(nll, perplexity, stage.level.quantiser.codes)
@@ -231,7 +254,7 @@ def train_member(
         origin = number
 
 
-def _interval(member: Member, until: int) -> dict[str, float]:
+def train_interval(member: Member, until: int) -> dict[str, float]:
     """Figures after training to step `until`; none when the member diverged on the way."""
     try:
         member.train(until)
@@ -242,7 +265,7 @@ def _interval(member: Member, until: int) -> dict[str, float]:
 
 def _report(point: Point, member: Member) -> None:
     """Tell Ray, with the training state unless that is lost."""
-    from ray import tune
+    from ray import tune  # type: ignore[import-not-found]
 
     metrics = {
         "step": point.step,
@@ -284,7 +307,7 @@ def point_of(number: int, result: dict[str, Any], checkpoint: str | None) -> Poi
 
 def build_listener(folder: Path, heard: Callable[[Point], None]) -> Any:
     """A Ray callback that hands every report on as a point."""
-    from ray import tune
+    from ray import tune  # type: ignore[import-not-found]
 
     class Listener(tune.Callback):
         def __init__(self, folder: Path, heard: Callable[[Point], None]) -> None:
@@ -307,7 +330,7 @@ def build_listener(folder: Path, heard: Callable[[Point], None]) -> Any:
 
 def build_scheduler(rules: TuneRules, starts: Sequence[Point], seed: int) -> Any:
     """Ray's synchronous population based training with this project's decisions."""
-    from ray.tune.schedulers import PopulationBasedTraining
+    from ray.tune.schedulers import PopulationBasedTraining  # type: ignore[import-not-found]
 
     class Population(PopulationBasedTraining):
         """Overrides who is copied by whom, and to what; everything else is Ray's."""
