@@ -65,6 +65,7 @@ def test_a_folder_is_not_shared_by_different_settings(tmp_path):
         (("--soundfont", "typo.sf2"), "typo.sf2 is not a file"),
         (("--other", "typo"), "typo"),
         (("--midi", "typo"), "typo is not a folder"),
+        (("--midi", "scores"), "a.wav was rendered from b.mid, which is in none of the folders"),
         (("-o", "music/sanity"), "is inside music"),
     ],
 )
@@ -73,12 +74,16 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "music").mkdir()
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores/a.mid").write_bytes(b"MThd")
+    told = {"source": "scores/b.mid", "render": {}}
+    (tmp_path / "music/a.json").write_text(json.dumps(told))
     wave = notes(11.0, 0, per_second=3, rate=RATE).astype(np.float32)
     write_audio(tmp_path / "music/a.wav", Audio(samples=wave, sample_rate=RATE))
     usual = ("-o", "out", "--reference", "music", "--other", "music")
     assert main(["reproduce", "metrics-sanity", *usual, *words]) == 1
     assert says in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["music"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["music", "scores"]
 
 
 def test_midi_and_sound_font_are_told_by_name_and_content(tmp_path):

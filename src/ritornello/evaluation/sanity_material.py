@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -206,6 +207,25 @@ def played(clip: Clip, program: int, midi: Mapping[str, Entry], sound_font: Path
     return Audio(samples=np.pad(piece, ((0, 0), (0, time - piece.shape[1]))), sample_rate=rate_hz)
 
 
+def rendered_from(audio: Path, midi: Mapping[str, Entry]) -> tuple[Mapping[str, Any], str]:
+    """How the piano recipe rendered the file `audio`, and the name of its MIDI file in `midi`.
+
+    Raises:
+        DataError: It has no side-car of the recipe, or its MIDI file is not among `midi`.
+    """
+    try:
+        told = json.loads(audio.with_suffix(".json").read_text(encoding="utf-8"))
+        render, source = told["render"], told["source"].partition("/")[2]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{audio.name} has no side-car of the piano recipe ({error!r})") from error
+    if source not in midi:
+        raise DataError(
+            f"{audio.name} was rendered from {source}, which is in none of the folders of MIDI; "
+            "give those that the recipe was given, not a folder around them"
+        )
+    return render, source
+
+
 def performed(
     audio: Path, midi: Mapping[str, Entry], sound_font: Path
 ) -> tuple[Performance, Variation, int]:
@@ -215,13 +235,7 @@ def performed(
         DataError: It has no side-car of the recipe, its MIDI file is not among `midi`, or gives
             another length.
     """
-    try:
-        told = json.loads(audio.with_suffix(".json").read_text(encoding="utf-8"))
-        render, source = told["render"], told["source"].partition("/")[2]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{audio.name} has no side-car of the piano recipe ({error!r})") from error
-    if source not in midi:
-        raise DataError(f"{audio.name} was rendered from {source}, which is in none of the folders")
+    render, source = rendered_from(audio, midi)
     piece = survey_file(midi[source])
     if not isinstance(piece, Surveyed):
         raise DataError(f"{source} cannot be read: {piece[1]}")

@@ -125,7 +125,7 @@ def check(plan: Plan) -> None:
 
     Raises:
         ConfigError: Too few clips, or a sound font that is not there.
-        DataError: A folder without what it should hold.
+        DataError: A folder without what it should hold, or not the MIDI of the reference.
         MissingDependencyError: What renders the default material is not installed.
     """
     if plan.clips < LEAST_ITEMS:
@@ -145,7 +145,10 @@ def check(plan: Plan) -> None:
             )
         clips_of(source, seconds=CLIP_S, count=1, seed=SEED, split=split)
     if plan.midi:
-        material.midi_files(plan.midi)
+        files = material.midi_files(plan.midi)
+        if plan.reference is not None:
+            some = clips_of(plan.reference, seconds=CLIP_S, count=1, seed=SEED, split=plan.held_out)
+            material.rendered_from(some[0].path, files)
 
 
 def run(plan: Plan, voices: Voices, progress: Progress | None = None) -> SanityTable:
