@@ -1,7 +1,7 @@
 """Pieces of stacks of any depth: a stream is the piece, a prompt is gone on from, seeds decide."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -200,3 +200,14 @@ def test_what_makes_no_sense_is_refused(stack, tmp_path):
     write_config(tmp_path, "other", {})
     with pytest.raises(CheckpointError, match="holds no ada model"):
         AdaStack.load(tmp_path)
+
+
+def test_a_model_brings_its_own_temperatures():
+    stack = drawn_stack(2)
+    asked = Options(temperatures=(0.5, 0.7, 0.9))
+    wanted = stack.generate(Request(seconds=0.3, seed=4), asked).samples
+    stack.config = replace(stack.config, temperatures=(1.0, 1.4, 1.8))
+    again = stack.generate(Request(seconds=0.3, seed=4, temperature=0.5)).samples
+    assert np.array_equal(again, wanted)
+    with pytest.raises(ConfigError, match="3 numbers"):
+        replace(stack.config, temperatures=(1.0, 1.0))

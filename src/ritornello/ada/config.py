@@ -221,14 +221,21 @@ class StackConfig:
         sample_rate: Samples per second; audio is mono.
         levels: The autoencoders, lowest first; none for a plain WaveNet on audio.
         prior: The top.
+        temperatures: Spread of the draws at which this model sounds best, level 1 first and the
+            prior last; a request's own temperature multiplies them. () is 1 everywhere.
     """
 
     sample_rate: int = 16000
     levels: tuple[AdaConfig, ...] = ()
     prior: PriorConfig = field(default_factory=PriorConfig)
+    temperatures: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse levels whose alphabets do not meet."""
+        networks = len(self.levels) + 1
+        fits = not self.temperatures or len(self.temperatures) == networks
+        fits = fits and all(0 < temperature <= 4 for temperature in self.temperatures)
+        _require(fits, "temperatures", self.temperatures, f"{networks} numbers in (0, 4], or none")
         _require(self.sample_rate > 0, "sample_rate", self.sample_rate, "a positive number")
         below = 256
         for index, level in enumerate(self.levels):

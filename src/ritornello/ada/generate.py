@@ -63,7 +63,7 @@ class Options:
 
     Attributes:
         temperatures: Spread of the draws of every network, level 1 first and the prior last; None
-            for the request's temperature everywhere.
+            for the model's own times the request's.
         precision: "fp32", or "int8": faster, other music from the same seed.
     """
 
@@ -167,8 +167,12 @@ class AdaStack(System):
         if not 1 <= level <= depth:
             there = ", ".join(map(str, range(1, depth + 1)))
             raise ConfigError(f"level is {level}; this model has {there} (1 is nearest to audio)")
-        players = self.instruments("fp32").players[:level]
-        return AdaCodec(self.levels[:level], self.sample_rate, players=players)
+        return AdaCodec(
+            self.levels[:level],
+            self.sample_rate,
+            players=self.instruments("fp32").players[:level],
+            temperatures=self.config.temperatures[:level] or None,
+        )
 
     def reconstruct(self, audio: Audio, level: int | None = None) -> Audio:
         """`audio`, mixed to mono, through levels 1 .. `level` (None: all) and back.
@@ -276,7 +280,8 @@ class AdaStack(System):
     def _draws(self, request: Request, options: Options) -> list[Draws]:
         """How each network is drawn from, level 1 first, the prior last."""
         names = [*map(level_name, range(len(self.levels))), "prior"]
-        temperatures = options.temperatures or (request.temperature,) * len(names)
+        own = self.config.temperatures or (1.0,) * len(names)
+        temperatures = options.temperatures or [request.temperature * one for one in own]
         if len(temperatures) != len(names):
             raise ConfigError(
                 f"got {len(temperatures)} temperatures; expected {len(names)}: one for each of "
