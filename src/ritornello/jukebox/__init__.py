@@ -1,0 +1,1 @@
+"""Jukebox: three VQ-VAEs, a transformer prior and upsamplers (Dhariwal et al. 2020)."""
