@@ -7,7 +7,7 @@ rows train in this process, one after the other.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
@@ -106,7 +106,7 @@ def _side_by_side(experiment: Experiment, left: list[Task], jobs: int) -> None:
             process.join()
 
 
-def _ready(waiting: Sequence[Task], running: dict[Task, BaseProcess]) -> list[Task]:
+def _ready(waiting: Sequence[Task], running: Iterable[Task]) -> list[Task]:
     """Tasks whose rows below are neither waiting nor running."""
     open_tasks = {*waiting, *running}
     return [task for task in waiting if not task.after & open_tasks]

@@ -27,8 +27,13 @@ def make_model(experiment: Experiment, row: Row) -> Path:
     return folder
 
 
+def sample_folder(experiment: Experiment, row: str, seconds: float) -> Path:
+    """Where samples of that length of a row's model are."""
+    return experiment.folder / f"samples-{seconds:g}s" / row
+
+
 def make_samples(experiment: Experiment, row: Row, *, count: int, seconds: float) -> list[Path]:
-    """Samples of the row's model, `samples/3.6/0.wav` and so on; those that are there stay.
+    """Samples of the row's model, `samples-10s/3.6/0.wav` and so on; those there are stay.
 
     Args:
         experiment: Where.
@@ -36,7 +41,7 @@ def make_samples(experiment: Experiment, row: Row, *, count: int, seconds: float
         count: How many, from seed 0.
         seconds: Length of each.
     """
-    folder = experiment.folder / "samples" / row.id
+    folder = sample_folder(experiment, row.id, seconds)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{seed}.wav" for seed in range(count)]
     missing = [(seed, path) for seed, path in enumerate(paths) if not path.exists()]

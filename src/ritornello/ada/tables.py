@@ -185,8 +185,7 @@ def markdown(told: Mapping[str, Any], command: str, picture: str) -> str:
     lines = [
         f"# Table {number} of the ADA paper, at scale {told['scale']}",
         "",
-        f"NLLs in nats per {UNITS[number]}: ours, mean ± half the spread over seeds, beside the "
-        "paper's. Perplexity is of the codes, 256 at most.",
+        f"NLLs are in nats per {UNITS[number]}: mean ± half the spread over seeds.",
         "",
         *(_table_3(told["rows"]) if number == 3 else _table_1_2(told["rows"])),
         "",
@@ -206,7 +205,7 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _table_1_2(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     header = ["#", "model", "decoder sees", "seeds"]
-    for measure in ("train", "eval", "perplexity"):
+    for measure in ("train NLL", "eval NLL", "perplexity"):
         header += [measure, f"{measure}, paper"]
     return _grid(
         header,
@@ -234,7 +233,7 @@ def _beside(row: Mapping[str, Any], measure: str) -> tuple[str, str]:
 
 def _table_3(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     header = ["#", "model", "RF, samples", "RF, ms", "RF at the paper's size, ms", "RF, paper, ms"]
-    header += ["seeds", "train", "eval", "fidelity, paper", "musicality, paper"]
+    header += ["seeds", "train NLL", "eval NLL", "fidelity, paper", "musicality, paper"]
     return _grid(
         header,
         [

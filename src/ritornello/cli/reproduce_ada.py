@@ -22,7 +22,6 @@ SUMMARIES = {
     "ada-figure-2": "how far back audio and codes must be known to be foretold",
 }
 SAMPLES, LONGEST_S = 4, 120.0
-TEST_FOLDER = "listening-test"
 
 
 def run_table(word: str, argv: list[str]) -> int:
@@ -190,7 +189,7 @@ def _samples(
     told: dict[str, Any] = {"rows": made, "test": None}
     if missing:
         return told, [f"the blind test waits for rows {', '.join(missing)}"]
-    test = experiment.folder / TEST_FOLDER
+    test = experiment.folder / f"listening-test-{seconds:g}s"
     try:
         _listening_test(experiment, test, sorted(made), options.samples, seconds)
     except DataError as error:  # e.g. silent samples: the table stands without the test
@@ -203,13 +202,14 @@ def _listening_test(
     experiment: "Experiment", test: Path, rows: Sequence[str], clips: int, seconds: float
 ) -> None:
     """Prepare the blind test; one that is there already may hold votes and stays."""
+    from ritornello.ada.samples import sample_folder
     from ritornello.server.listening_clips import REFERENCE, Size, Source, make_test
     from ritornello.server.listening_plan import PLAN_FILE
 
     if (test / PLAN_FILE).exists():
         return
     sources = [
-        Source(name=row, target=row, folder=experiment.folder / "samples" / row) for row in rows
+        Source(name=row, target=row, folder=sample_folder(experiment, row, seconds)) for row in rows
     ]
     held_out = "valid" if len(experiment.corpus().split("valid")) else None
     reference = Source(
