@@ -58,6 +58,7 @@ def build_parser() -> VerbParser:
             "ritornello train musika --data ~/recordings --run runs/mine --from piano",
             "ritornello train musika --data ~/recordings --run runs/mine --plan",
             "ritornello train musika --data ~/recordings --run runs/mine gan.base_channels=64",
+            "ritornello train ada --data ~/recordings --run runs/stack levels.2.quantiser.kind=vq",
             "torchrun --nproc-per-node 2 -m ritornello train musika --data DIR --run RUN",
         ],
     )
@@ -123,6 +124,8 @@ def _lines(result: dict[str, Any], options: TrainOptions) -> list[str]:
     if not result["finished"]:
         again = f"stopped in {result['stage']} at step {result['step']}; the same command resumes"
         return [*lines, again]
+    if options.stage is not None:  # other stages may still be missing
+        return lines
     return [*lines, f"play it:  ritornello generate {options.run} -o out.wav"]
 
 
