@@ -8,6 +8,7 @@ Sizes are those of section 3 and appendix B of the paper where they are defaults
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 
 from ritornello.errors import ConfigError
@@ -168,10 +169,5 @@ class VqVaeConfig:
         _require(self.sample_rate > 0, "sample_rate", self.sample_rate, "a positive number")
         _require(bool(self.levels), "levels", self.levels, "at least one")
         hops = [level.hop_samples for level in self.levels]
-        nested = all(
-            above > below and above % below == 0
-            for below, above in zip(hops, hops[1:], strict=False)
-        )
-        _require(
-            nested, "hops of the levels", hops, "each a multiple of the one before, and larger"
-        )
+        nested = all(above > below and not above % below for below, above in pairwise(hops))
+        _require(nested, "hops of the levels", hops, "each a larger multiple of the one before")

@@ -53,7 +53,7 @@ def _loss_at_16_khz() -> LossConfig:
 def small_vqvae() -> VqVaeConfig:
     """Two cores, three quarters of an hour for all levels."""
     codebook = CodebookConfig(codes=512, revive_below=0.03)
-    level = LevelConfig(networks="patched", width=96, depth=4, codebook=codebook)
+    level = LevelConfig(networks="patched", width=64, depth=4, codebook=codebook)
     return VqVaeConfig(
         sample_rate=16_000,
         levels=(

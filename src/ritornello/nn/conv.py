@@ -1,6 +1,6 @@
 """Residual stacks of dilated convolutions, and convolutions that change the rate.
 
-    block          ReLU, dilated convolution of 3 taps, ReLU, convolution of 1 tap, added to the input
+    block          ReLU, dilated convolution of 3 taps, ReLU, convolution of 1 tap, added
     stack          blocks of growing, or shrinking, dilation
     slower_conv    `factor` steps become one; every step is heard by two outputs
     faster_conv    its mirror image: one step becomes `factor`
@@ -132,7 +132,7 @@ def reach_of(layers: Iterable[nn.Module]) -> Reach:
 
 
 def initialise_convs(module: nn.Module, generator: torch.Generator) -> None:
-    """Fill convolutions as the framework would, +-1/sqrt(inputs of one output), from `generator`."""
+    """Fill convolutions as the framework would, within +-1/sqrt(inputs), from `generator`."""
     for part in module.modules():
         if isinstance(part, nn.Conv1d | nn.ConvTranspose1d):
             inputs = part.in_channels * prod(part.kernel_size)

@@ -1,0 +1,128 @@
+"""One level of Jukebox as a codec: audio <-> one code per hop.
+
+Any length goes in and comes out exactly; silence fills up the last frame. Long recordings are
+worked on in chunks with as much context as the networks see, which equals the whole, in constant
+memory.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ritornello.audio.chunk import chunk_plan
+from ritornello.checkpoint import load_component, load_into, save_component
+from ritornello.config import from_dict, to_dict
+from ritornello.errors import AudioError, CheckpointError
+from ritornello.interfaces import TokenCodec
+from ritornello.jukebox.config import LevelConfig
+from ritornello.jukebox.vqvae import VqVae
+from ritornello.shapes import Codes, Waveform
+
+CHUNK_SAMPLES = 2**16
+"""Least samples in a chunk, besides the context; more where the context is longer than that."""
+
+
+def component_name(level: int) -> str:
+    """Component of a level, counted from 0 as in the paper: the lowest hop."""
+    return f"vqvae{level}"
+
+
+def save_vqvae(folder: Path, level: int, vqvae: VqVae) -> None:
+    """Write component `vqvae0`, `vqvae1`, ... in half precision."""
+    tensors = dict(vqvae.state_dict())
+    # Codes are sums over counts, and at a large batch both are more than half precision holds.
+    uniform = tensors["quantiser.codebook.counts"].mean().clamp(min=1e-5)
+    for name in ("quantiser.codebook.counts", "quantiser.codebook.sums"):
+        tensors[name] = tensors[name] / uniform
+    save_component(folder, component_name(level), tensors, to_dict(vqvae.config), half=True)
+
+
+def load_vqvae(folder: Path, level: int, config: LevelConfig | None = None) -> VqVae:
+    """A level of the model in `folder`, in float32, not trainable.
+
+    Args:
+        folder: The model.
+        level: From 0, the lowest hop.
+        config: What it has to be; whatever it is when absent.
+
+    Raises:
+        CheckpointError: No such level, another configuration, or damaged files.
+    """
+    values, tensors = load_component(folder, component_name(level))
+    found = from_dict(LevelConfig, values)
+    if config is not None and found != config:
+        raise CheckpointError(
+            f"{folder / component_name(level)} holds {found}; expected {config}. "
+            "Was the model trained from another config?"
+        )
+    vqvae = VqVae(found)
+    load_into(vqvae, tensors)
+    return vqvae.eval().requires_grad_(False)
+
+
+class JukeboxCodec(TokenCodec):
+    """One level: a `TokenCodec` with one codebook.
+
+    Args:
+        vqvae: The level.
+        sample_rate: Of the audio, which is mono.
+    """
+
+    channels = 1
+    codebooks = 1
+
+    def __init__(self, vqvae: VqVae, sample_rate: int) -> None:
+        self.vqvae, self.sample_rate = vqvae, sample_rate
+        self.hop_samples = vqvae.config.hop_samples
+        self.codebook_size = vqvae.config.codebook.codes
+        self.encoder_frames = vqvae.encoder.reach.context
+        self.decoder_frames = vqvae.decoder.reach.context
+        self.context_frames = max(self.encoder_frames, self.decoder_frames)
+
+    @torch.inference_mode()
+    def encode(self, wave: Waveform) -> Codes:
+        """Codes of mono waveforms."""
+        _, channels, time = wave.shape
+        if channels != self.channels or not time:
+            raise AudioError(
+                f"the codec got {channels} channels of {time} samples; expected one channel, at "
+                "least 1 sample. Mix to mono first."
+            )
+        frames, hop = self.frames_for(time), self.hop_samples
+        filled = nn.functional.pad(wave, (0, frames * hop - time))
+        pieces = []
+        for chunk in chunk_plan(
+            frames, self._chunk_frames(self.encoder_frames), self.encoder_frames
+        ):
+            source = filled[..., chunk.padded_start * hop : chunk.padded_stop * hop]
+            pieces.append(self.vqvae.encode(source)[:, chunk.keep])
+        return torch.cat(pieces, 1)[:, None]
+
+    @torch.inference_mode()
+    def decode(self, codes: Codes, length: int | None = None) -> Waveform:
+        """Audio of codes, cut off at full scale; `length` samples of it."""
+        _, books, frames = codes.shape
+        whole = frames * self.hop_samples
+        length = whole if length is None else length
+        if books != 1 or not 0 < length <= whole:
+            raise AudioError(
+                f"got {books} x {frames} codes for {length} samples; expected one codebook, whose "
+                f"{frames} codes hold 1 .. {whole} samples"
+            )
+        if int(codes.min()) < 0 or int(codes.max()) >= self.codebook_size:
+            raise AudioError(
+                f"got codes {int(codes.min())} .. {int(codes.max())}; expected "
+                f"0 .. {self.codebook_size - 1}"
+            )
+        pieces, hop = [], self.hop_samples
+        for chunk in chunk_plan(
+            frames, self._chunk_frames(self.decoder_frames), self.decoder_frames
+        ):
+            wave = self.vqvae.decode(codes[:, 0, chunk.source])
+            pieces.append(wave[..., chunk.keep.start * hop : chunk.keep.stop * hop])
+        return torch.cat(pieces, -1)[..., :length].clamp(-1, 1)
+
+    def _chunk_frames(self, context: int) -> int:
+        """Frames of a chunk: mostly chunk, not mostly context."""
+        return max(CHUNK_SAMPLES // self.hop_samples, 2 * context)
