@@ -3,13 +3,15 @@
     python benchmarks/wavenet_speed.py --out benchmarks/results
 
 Random weights, softmax and draw included. Networks: the lowest local model of ADA's `small` preset,
-the paper's local model, and with `--networks large` the paper's large WaveNet. Rates are medians of
+the paper's local model, and with `--networks large` the paper's large WaveNet; "saved" are weights
+that went through half precision, as those of any model folder. Rates are medians of
 several runs by processor time, which other work on the machine disturbs least, and by the clock.
 Prints a table with the rate over that of 16 kHz audio, and writes `wavenet_speed.json` with a
 description of the machine.
 """
 
 import argparse
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,10 +41,11 @@ NETWORKS = {
 def samplers(model: LocalModel, paths: list[str]) -> Iterator[tuple[str, str, Any]]:
     """Path, precision and sampler, the plain one first."""
     yield "torch", "fp32", TorchSampler(model)
-    weights = kernel_weights(model)
+    trained, saved = kernel_weights(model), kernel_weights(copy.deepcopy(model).half().float())
     for path in paths:
-        for precision in ("fp32", "int8"):
-            yield path, precision, WaveNetKernel(weights, path=path, precision=precision)
+        yield path, "fp32", WaveNetKernel(trained, path=path)
+        yield path, "fp32, saved", WaveNetKernel(saved, path=path)
+        yield path, "int8", WaveNetKernel(saved, path=path, precision="int8")
 
 
 def measure(sampler: Any, batch: int, options: argparse.Namespace) -> dict[str, float]:

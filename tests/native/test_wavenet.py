@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ritornello.ada.sampling import TorchSampler, kernel_weights
 from ritornello.errors import ConfigError
+from ritornello.evaluation.speed import measure
 from ritornello.native.packing import are_half
 from ritornello.native.wavenet import WaveNetKernel, available_paths
 from tests.native.networks import constant_weights, random_call, random_model, torch_logits
@@ -288,6 +289,20 @@ def test_int8_costs_next_to_no_likelihood(path, filter_size):
     got = fast.logits(fast.initial_state(4), symbols)
     assert np.abs(got - expected).std() < 0.05 * expected.std()
     assert abs(nll(got, symbols) - nll(expected, symbols)) < 0.01
+
+
+@pytest.mark.slow
+def test_int8_is_faster_at_the_size_of_the_paper():
+    if PATHS[0] == "scalar":
+        pytest.skip("bytes gain nothing without vectors")
+    sizes = {"repetitions": 4, "layers": 8, "residual": 384, "inner": 64, "skip": 256}
+    model, uniforms, times_s = random_model(symbols=256, **sizes), uniforms_of(1, 100), {}
+    for precision in ("fp32", "int8"):
+        kernel = kernel_of(model, precision=precision)
+        state = kernel.initial_state(1)
+        timing = measure(lambda kernel=kernel, state=state: kernel.sample(state, uniforms))
+        times_s[precision] = timing.median_cpu_s
+    assert times_s["int8"] < times_s["fp32"] / 1.5
 
 
 # ------------------------------------------------------------------ refused
