@@ -253,7 +253,7 @@ def saved_config(folder: Path, system: str, config: type[ConfigT]) -> ConfigT:
     values = read_config(folder)
     found = values.pop("system")
     if found != system:
-        raise CheckpointError(f"{folder} is a {found} model; expected a {system} model")
+        raise CheckpointError(f"{folder} is a model of {found}; expected one of {system}")
     del values["format_version"]
     return from_dict(config, values)
 

@@ -18,22 +18,37 @@ from ritornello.errors import DataError
 from ritornello.interfaces import Audio, Request, Section
 from ritornello.loading import FoundModel
 
-PRECISION = "float32"
+PRECISIONS = {"fp32": "float32"}
+"""Words of systems that are written otherwise in a record; others stay as they are."""
 
 
-def circumstances() -> dict[str, Any]:
-    """What, besides model and request, decides the bits: versions, threads, precision, kernels."""
+def circumstances(played: Mapping[str, Any]) -> dict[str, Any]:
+    """What, besides model and request, decides the bits: versions, threads, precision, kernels.
+
+    Args:
+        played: `Audio.meta` of what was played. A system that samples step by step says in it how
+            steps were computed ("kernel") and in what ("precision").
+    """
+    paths = [f"torch {torch.backends.cpu.get_cpu_capability()}"]
+    if "kernel" in played:
+        paths.append(f"steps {played['kernel']}")
+    precision = played.get("precision", "fp32")
     return {
         "ritornello": __version__,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "precision": PRECISION,
-        "kernel_path": f"torch {torch.backends.cpu.get_cpu_capability()}",
+        "precision": PRECISIONS.get(precision, precision),
+        "kernel_path": ", ".join(paths),
     }
 
 
 def record(
-    model: FoundModel, request: Request, options: Any, inputs: Mapping[str, Path], how: str
+    model: FoundModel,
+    request: Request,
+    options: Any,
+    inputs: Mapping[str, Path],
+    how: str,
+    played: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The provenance of one piece.
 
@@ -44,9 +59,12 @@ def record(
         inputs: Files behind `request.prompt` and `request.mix`, by those names.
         how: "whole" for `System.generate`, "stream" for `System.stream`; their files differ in
             gain and DC handling.
+        played: `Audio.meta` of the piece; what it says of itself is kept.
     """
+    said = {name: value for name, value in played.items() if name not in ("kernel", "precision")}
     return {
-        **circumstances(),
+        **said,
+        **circumstances(played),
         "system": model.system,
         "model": model.name,
         "weights_sha256": model.weights_sha256,

@@ -57,8 +57,15 @@ def test_a_prompt_of_any_rate_and_channels_stands_first(any_stack):
     power = (piece.samples[0, 50:950] ** 2).mean()
     assert power == pytest.approx(0.4**2 / 2, rel=0.01)
     upside_down = Audio(samples=-prompt.samples, sample_rate=44100)
-    other = any_stack.generate(Request(seconds=SECONDS, prompt=upside_down))
-    assert not np.array_equal(piece.samples[0, 1000:], other.samples[0, 1000:])
+    # A WaveNet that sees four samples forgets its prompt when four draws happen to be the same.
+    others = [
+        [
+            any_stack.generate(Request(seconds=0.05, seed=seed, prompt=one)).samples[0, 1000:]
+            for one in (prompt, upside_down)
+        ]
+        for seed in range(6)
+    ]
+    assert any(not np.array_equal(one, other) for one, other in others)
 
 
 def test_the_seed_decides(stack):
@@ -198,7 +205,7 @@ def test_what_makes_no_sense_is_refused(stack, tmp_path):
     with pytest.raises(CapabilityError, match="ada cannot do labels, lyrics"):
         stack.stream(Request(labels={"composer": "bach"}, lyrics="la"))
     write_config(tmp_path, "other", {})
-    with pytest.raises(CheckpointError, match="holds no ada model"):
+    with pytest.raises(CheckpointError, match="is a model of other; expected one of ada"):
         AdaStack.load(tmp_path)
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from tests.ada.stacks import RATE, drawn_stack
 
-from ritornello.audio.io import read_audio, write_audio
+from ritornello.ada import sampling
+from ritornello.audio.io import read_audio, read_provenance, write_audio
 from ritornello.cli.main import main
 from ritornello.interfaces import Audio
+from ritornello.native.library import available_paths
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,33 @@ def test_generate_then_replay(tmp_path, ada_model, ritornello):
     assert result["takes"][0]["seconds"] == 0.4
     code, result, _ = ritornello("replay", out)
     assert (code, result["identical"], result["differences"]) == (0, True, {})
+
+
+def test_a_file_says_how_its_steps_were_computed(tmp_path, ada_model, ritornello, monkeypatch):
+    out = tmp_path / "a.wav"
+    assert ritornello("stream", ada_model, "--to", out, "--seconds", 0.2)[0] == 0
+    fastest = (*available_paths(), "torch")[0]
+    record = read_provenance(out)
+    assert record["kernel_path"].startswith("torch ")
+    assert record["kernel_path"].endswith(f", steps {fastest}")
+    assert (record["precision"], "kernel" in record) == ("float32", False)
+    assert ritornello("replay", out)[1]["differences"] == {}
+    monkeypatch.setattr(sampling, "available_paths", tuple)
+    differences = ritornello("replay", out)[1]["differences"]
+    if fastest == "torch":
+        assert not differences
+    else:
+        assert set(differences) == {"kernel_path"}
+        assert differences["kernel_path"]["now"].endswith(", steps torch")
+
+
+@pytest.mark.skipif(not available_paths(), reason="the compiled step is not installed")
+def test_a_file_says_that_it_was_made_of_bytes(tmp_path, ada_model, ritornello):
+    out = tmp_path / "a.wav"
+    words = ["--seconds", 0.2, "--precision", "int8"]
+    assert ritornello("generate", ada_model, "-o", out, *words)[0] == 0
+    assert read_provenance(out)["precision"] == "int8"
+    assert ritornello("replay", out)[1]["identical"]
 
 
 def test_takes_are_the_pieces_of_their_seeds(tmp_path, ada_model, ritornello):

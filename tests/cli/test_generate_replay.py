@@ -155,7 +155,7 @@ def test_replay_refuses_a_file_that_says_nothing(tmp_path, ritornello):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--continue", "{audio}"], "'continue'; systems that can: none in this version"),
+        (["--continue", "{audio}"], "'continue'; systems that can: ada"),
         (["--mix", "{audio}", "--stem", "bass"], "'accompany'"),
         (["--composer", "bach"], "'labels'"),
         (["--lyrics", "{text}"], "'lyrics'"),

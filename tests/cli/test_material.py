@@ -72,6 +72,8 @@ def test_speed_and_memory_are_those_of_the_playing_process(made):
     speed = made[0].speed
     assert speed["times_real_time"] == pytest.approx(0.5 / speed["take_s"], abs=0.01)
     assert 50 < speed["peak_memory_mb"] < 4000
+    assert speed["threads"] == 1
+    assert speed["kernel_path"].startswith("torch ")
 
 
 @pytest.mark.slow

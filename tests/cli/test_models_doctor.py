@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from tests.ada.stacks import drawn_stack
 
 from ritornello import checkpoint
 from ritornello.cli.main import main
@@ -11,7 +12,7 @@ from ritornello.native import library
 
 
 def result_of(capsys, *words):
-    code = main([*words, "--json"])
+    code = main([*map(str, words), "--json"])
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -49,6 +50,13 @@ def test_models_lists_what_is_shipped(capsys):
     code, report = result_of(capsys, "models")
     assert code == 0
     assert [model["name"] for model in report["models"]] == list(checkpoint.shipped_models())
+
+
+def test_a_model_without_channels_in_its_settings_is_mono(capsys, tmp_path):
+    folder = tmp_path / "stack"
+    drawn_stack(1).save(folder)
+    code, report = result_of(capsys, "models", folder)
+    assert (code, report["channels"], report["system"]) == (0, 1, "ada")
 
 
 def test_models_refuses_an_unknown_name(capsys):

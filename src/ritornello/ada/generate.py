@@ -45,9 +45,9 @@ from ritornello.ada.sampling import PRECISIONS, Sampler, plain_step_s, sampler_f
 from ritornello.audio.io import with_channels
 from ritornello.audio.mulaw import mulaw_decode, mulaw_encode
 from ritornello.audio.resample import resample
-from ritornello.checkpoint import read_config, whole_folder, write_checksums, write_config
-from ritornello.config import from_dict, to_dict
-from ritornello.errors import AudioError, CapabilityError, CheckpointError, ConfigError
+from ritornello.checkpoint import saved_config, whole_folder, write_checksums, write_config
+from ritornello.config import to_dict
+from ritornello.errors import AudioError, CapabilityError, ConfigError
 from ritornello.interfaces import Audio, Request, System
 
 logger = logging.getLogger(__name__)
@@ -104,11 +104,13 @@ class Instruments:
         players: The levels, lowest first.
         prior: The top.
         prior_block: Symbols that the prior makes at a time.
+        precision: What their steps are computed in.
     """
 
     players: tuple[LevelPlayer, ...]
     prior: Sampler
     prior_block: int
+    precision: str
 
 
 class AdaStack(System):
@@ -130,11 +132,7 @@ class AdaStack(System):
     @classmethod
     def load(cls, folder: Path) -> "AdaStack":
         """The model saved in `folder`, in float32."""
-        values = read_config(folder)
-        if values.pop("system") != cls.name:
-            raise CheckpointError(f"{folder} holds no {cls.name} model")
-        del values["format_version"]
-        config = from_dict(StackConfig, values)
+        config = saved_config(folder, cls.name, StackConfig)
         levels = [load_level(folder, index, config) for index in range(len(config.levels))]
         return cls(config, levels, load_prior(folder, config))
 
@@ -231,7 +229,11 @@ class AdaStack(System):
         self, instruments: Instruments, draws: list[Draws], prompt: Prompt | None, time: int | None
     ) -> Iterator[Audio]:
         """The prompt, then `time` samples (None: for ever) of new music."""
-        meta = {"seed": draws[-1].seed, "kernel": instruments.prior.path}
+        meta = {
+            "seed": draws[-1].seed,
+            "kernel": instruments.prior.path,
+            "precision": instruments.precision,
+        }
         if prompt is not None:
             yield Audio(samples=prompt.audio, sample_rate=self.sample_rate, meta=meta)
         made = 0
@@ -274,6 +276,7 @@ class AdaStack(System):
                 players=players_of(self.levels, self.sample_rate, precision),
                 prior=sampler_for(self.prior, precision),
                 prior_block=max(1, round(BLOCK_S * rate_hz)),
+                precision=precision,
             )
         return self._instruments[precision]
 

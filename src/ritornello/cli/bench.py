@@ -38,7 +38,7 @@ def measure(name: str, seconds: float, repeats: int, threads: int) -> dict[str, 
 
     model = find(name)
     system, load_s = load(model, threads)
-    system.generate(Request(seconds=min(seconds, 5.0)))
+    warm_up = system.generate(Request(seconds=min(seconds, 5.0)))
     requests = [Request(seconds=seconds, seed=seed) for seed in range(repeats)]
     generate_s = [_elapsed(lambda r=request: system.generate(r)) for request in requests]
     streams = [_time_stream(system, request) for request in requests]
@@ -52,7 +52,7 @@ def measure(name: str, seconds: float, repeats: int, threads: int) -> dict[str, 
         "stream_times_real_time": seconds / statistics.median(whole for _, whole in streams),
         "first_sound_s": statistics.median(first for first, _ in streams),
         "peak_memory_mb": peak_memory_mb(),
-        **circumstances(),
+        **circumstances(warm_up.meta),
     }
 
 

@@ -136,24 +136,31 @@ def _write_whole(system: "System", ordered: Order, path: Path) -> tuple["WriteRe
     from ritornello.audio.io import fade, write_audio
 
     audio = fade(system.generate(ordered.request, ordered.options))
-    meta = {**audio.meta, **ordered.record("whole")}
-    return write_audio(path, dataclasses.replace(audio, meta=meta)), meta.get("form", [])
+    meta = ordered.record("whole", audio.meta)
+    report = write_audio(path, dataclasses.replace(audio, meta=meta))
+    return report, audio.meta.get("form", [])
 
 
 def _write_streamed(
     system: "System", ordered: Order, path: Path
 ) -> tuple["WriteReport", list[Any]]:
+    blocks = faded(system.stream(ordered.request, ordered.options))
+    shown = with_progress(blocks, path.name, ordered.request.seconds)
+    return write_blocks(system, ordered, path, shown)
+
+
+def write_blocks(
+    system: "System", ordered: Order, path: Path, blocks: Iterator["Audio"]
+) -> tuple["WriteReport", list[Any]]:
+    """Write the blocks of a stream with its provenance; the report and the piece's sections."""
     from ritornello.audio.io import AudioWriter
 
-    blocks = faded(system.stream(ordered.request, ordered.options))
     first = next(blocks)
-    meta = {**first.meta, **ordered.record("stream")}
-    writer = AudioWriter(path, system.sample_rate, system.channels, meta=meta)
-    all_blocks = itertools.chain([first], blocks)
-    with writer:
-        for block in with_progress(all_blocks, path.name, ordered.request.seconds):
+    meta = ordered.record("stream", first.meta)
+    with AudioWriter(path, system.sample_rate, system.channels, meta=meta) as writer:
+        for block in itertools.chain([first], blocks):
             writer.write(block)
-    return writer.report(), meta.get("form", [])
+    return writer.report(), first.meta.get("form", [])
 
 
 def faded(blocks: Iterator["Audio"]) -> Iterator["Audio"]:

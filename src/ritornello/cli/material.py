@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ritornello.loading import FoundModel
 
 RECORD = "material.json"
+CIRCUMSTANCES = ("ritornello", "torch", "threads", "precision", "kernel_path")
+"""What a take's record says of how it was played."""
+
 POLL_S = 0.05
 
 Progress = Callable[[int, int, str], None]
@@ -148,8 +151,8 @@ def _kept(place: Path, record: dict[str, Any]) -> dict[str, Any] | None:
 
 def _play(record: dict[str, Any], place: Path, progress: Progress | None) -> dict[str, Any]:
     """Generate the set into `place`, whole or not at all; its speed."""
+    from ritornello.audio.io import read_provenance
     from ritornello.checkpoint import whole_folder, write_json
-    from ritornello.provenance import circumstances
 
     seeds = record["seeds"]
     with whole_folder(place) as folder:
@@ -157,6 +160,7 @@ def _play(record: dict[str, Any], place: Path, progress: Progress | None) -> dic
         words += ["--seconds", repr(record["seconds"]), "--seed", str(seeds[0]), "--json"]
         result, peak_memory_mb = _generate(words, folder, progress)
         takes = result["takes"]
+        recorded = read_provenance(takes[0]["path"])
         take_s = statistics.median(take["elapsed_s"] for take in takes)
         speed = {
             "times_real_time": round(record["seconds"] / take_s, 2),
@@ -165,8 +169,7 @@ def _play(record: dict[str, Any], place: Path, progress: Progress | None) -> dic
             "takes": len(takes),
             "load_s": result["load_s"],
             "peak_memory_mb": round(peak_memory_mb, 1),
-            **circumstances(),
-            "threads": 1,
+            **{name: recorded[name] for name in CIRCUMSTANCES},
         }
         files = [Path(take["path"]).name for take in takes]
         write_json(folder / RECORD, {**record, "files": files, "speed": speed})

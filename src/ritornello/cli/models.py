@@ -46,7 +46,7 @@ def describe(name: str) -> dict[str, Any]:
         "system": model.system,
         "folder": str(model.folder),
         "sample_rate": config["sample_rate"],
-        "channels": config["channels"],
+        "channels": config.get("channels", 1),  # a system that is always mono does not say so
         "bytes": folder_bytes(model.folder),
         "weights_sha256": model.weights_sha256,
         "metrics": read_metrics(model.folder),

@@ -92,11 +92,11 @@ class Order:
     options: Any
     inputs: dict[str, Path]
 
-    def record(self, how: str) -> dict[str, Any]:
-        """The provenance of the piece, played "whole" or as a "stream"."""
+    def record(self, how: str, played: Mapping[str, Any]) -> dict[str, Any]:
+        """The provenance of the piece with meta `played`, made "whole" or as a "stream"."""
         from ritornello import provenance
 
-        return provenance.record(self.model, self.request, self.options, self.inputs, how)
+        return provenance.record(self.model, self.request, self.options, self.inputs, how, played)
 
 
 def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Order:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ritornello.cli.console import VerbParser, emit, guarded, output_path
-from ritornello.cli.generate import SUFFIXES, faded, with_progress
+from ritornello.cli.generate import SUFFIXES, faded, with_progress, write_blocks
 from ritornello.cli.playing import Order, add_model, add_request, load, order
 from ritornello.errors import AudioError, ConfigError, MissingDependencyError
 
@@ -146,14 +146,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 def to_file(player: Player, path: Path, raw: bool) -> dict[str, Any]:
     """Write the stream to a WAV or FLAC file with its provenance."""
-    from ritornello.audio.io import AudioWriter
-
-    system = player.system
-    meta = player.ordered.record("stream")
-    with AudioWriter(path, system.sample_rate, system.channels, meta=meta) as writer:
-        for block in player.blocks():
-            writer.write(block)
-    report = writer.report()
+    report, _ = write_blocks(player.system, player.ordered, path, player.blocks())
     return {"gain_db": report.gain_db, "clipped": report.clipped}
 
 
