@@ -1,10 +1,13 @@
-"""The presets of Musika as Markdown tables: rates, parameters, disk space of the caches.
+"""The presets as Markdown tables: rates, parameters, disk space of the caches.
 
 python examples/preset_sizes.py
 """
 
 import torch
 
+from ritornello.ada.config import StackConfig
+from ritornello.ada.model import Ada, Prior
+from ritornello.ada.presets import PRESETS as STACKS
 from ritornello.musika.codec import MusikaCodec
 from ritornello.musika.config import MusikaConfig
 from ritornello.musika.families import build_critic, build_generator
@@ -44,6 +47,32 @@ def millions(network: torch.nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters() if p.requires_grad) / 1e6:.2f}"
 
 
+def ada_table() -> str:
+    """Rates, memory and trainable parameters, in millions, of every stack."""
+    heading = "| preset | audio | codes a second | looks back | levels | prior |"
+    rows = (ada_row(name, preset()) for name, preset in STACKS.items())
+    return "\n".join([heading, "|---|---|---|---|---|---|", *rows])
+
+
+def ada_row(name: str, stack: StackConfig) -> str:
+    """One stack, the level on audio first."""
+    rate_hz, rates = float(stack.sample_rate), []
+    for level in stack.levels:
+        rate_hz /= level.hop
+        rates.append(f"{rate_hz:g}")
+    with torch.device("meta"):
+        levels, prior = [Ada(level) for level in stack.levels], Prior(stack.prior)
+    cells = [
+        name,
+        f"{stack.sample_rate / 1000:g} kHz",
+        ", ".join(rates),
+        f"{stack.receptive_field_ms / 1000:.1f} s",
+        " + ".join(map(millions, levels)),
+        millions(prior),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def cache_table() -> str:
     """Megabytes that the caches of a run take for every hour of training music."""
     rows = []
@@ -63,4 +92,4 @@ def cache_mb_per_hour(config: MusikaConfig) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    print(sizes_table(), cache_table(), sep="\n\n")
+    print(sizes_table(), cache_table(), ada_table(), sep="\n\n")

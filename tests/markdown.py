@@ -7,8 +7,7 @@ import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SOURCES = (ROOT / "src/ritornello/musika", ROOT / "src/ritornello")
-TESTS = (ROOT / "tests/musika", ROOT / "tests")
+SOURCES, TESTS = ROOT / "src/ritornello", ROOT / "tests"
 PLACE = re.compile(r"([\w/]+\.py)(?:: ([\w.]+))?")
 
 
@@ -56,10 +55,11 @@ def places(text):
     return sorted(found, key=str)
 
 
-def file_of(name):
-    """The file that a page means, None if there is none."""
-    roots = TESTS if Path(name).name.startswith("test_") else SOURCES
-    return next((root / name for root in roots if (root / name).is_file()), None)
+def file_of(name, page):
+    """The file that a page means, None if there is none; a system's own page means its folder."""
+    root = TESTS if Path(name).name.startswith("test_") else SOURCES
+    own = page.parent.name if page.stem == "README" else page.stem
+    return next((f for f in (root / own / name, root / name) if f.is_file()), None)
 
 
 @functools.cache

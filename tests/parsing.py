@@ -1,12 +1,14 @@
 """Command lines through the real parsers, stopped before anything is done."""
 
+import importlib
+
 import pytest
 
 from ritornello.cli import train
 from ritornello.cli.console import VerbParser
 from ritornello.cli.main import main
 from ritornello.config import with_overrides
-from ritornello.musika.presets import PRESETS
+from ritornello.systems import SYSTEMS
 
 
 class Parsed(BaseException):
@@ -24,8 +26,9 @@ def accepts(monkeypatch):
     def check(words):
         assert words[0] == "ritornello"
         if words[1] == "train":
-            _, options = train.parse(words[2:])
-            with_overrides(PRESETS[options.preset or "small"](), options.overrides)
+            system, options = train.parse(words[2:])
+            presets = importlib.import_module(f"{SYSTEMS[system].package}.presets").PRESETS
+            with_overrides(presets[options.preset or "small"](), options.overrides)
         with monkeypatch.context() as patched:
             patched.setattr(VerbParser, "parse", parse_and_stop)
             with pytest.raises(Parsed):

@@ -15,6 +15,7 @@ from ritornello.audio.io import write_audio
 from ritornello.cli.main import main
 from ritornello.errors import ConfigError
 from ritornello.interfaces import Audio
+from tests.ada.stacks import drawn_stack
 from tests.markdown import (
     ROOT,
     anchors,
@@ -29,11 +30,11 @@ from tests.markdown import (
 from tests.parsing import accepts  # noqa: F401 - a fixture
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-TABLES = [*PAGES, ROOT / "src/ritornello/musika/README.md"]
+TABLES = [*PAGES, *sorted((ROOT / "src/ritornello").glob("*/README.md"))]
 TEXT = {path: path.read_text(encoding="utf-8") for path in TABLES}
 COMMANDS = sorted({tuple(words) for path in PAGES for words in commands(TEXT[path])})
 COMMAND_LINE = TEXT[ROOT / "docs/command-line.md"]
-NOT_RUN = {"train", "make", "-", "evaluate", "report", "originality", "listen", "reproduce"}
+NOT_RUN = {"train", "tune", "make", "-", "evaluate", "report", "originality", "listen", "reproduce"}
 """Words of commands that take long, need a sound font or more music, or write to stdout."""
 
 
@@ -63,13 +64,14 @@ def test_every_page_is_in_the_index_and_its_links_lead_somewhere(path):
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: "/".join(path.parts[-2:]))
 def test_code_named_in_tables_exists(path):
     for name, symbol in places(TEXT[path]):
-        file = file_of(name)
+        file = file_of(name, path)
         assert file is not None, f"{path.name} names {name}, which does not exist"
         assert symbol is None or defines(file, symbol), f"{path.name}: no {symbol} in {name}"
 
 
-def test_the_paper_is_mapped_to_code_and_to_tests():
-    named = places(TEXT[ROOT / "docs/musika.md"])
+@pytest.mark.parametrize("page", ["docs/musika.md", "src/ritornello/ada/README.md"])
+def test_the_paper_is_mapped_to_code_and_to_tests(page):
+    named = places(TEXT[ROOT / page])
     tests = [symbol for name, symbol in named if "test_" in name]
     assert len(tests) >= 25
     assert len(named) - len(tests) >= 35
@@ -79,6 +81,7 @@ def test_tables_of_sizes_are_what_the_script_prints():
     sizes = runpy.run_path(str(ROOT / "examples/preset_sizes.py"))
     again = "run `python examples/preset_sizes.py` and paste its table"
     assert sizes["sizes_table"]() in TEXT[ROOT / "docs/musika.md"], again
+    assert sizes["ada_table"]() in TEXT[ROOT / "docs/ada.md"], again
     assert sizes["cache_table"]() in TEXT[ROOT / "docs/training.md"], again
 
 
@@ -90,10 +93,11 @@ def test_python_blocks_are_python(path):
 
 @pytest.fixture
 def home(nano_model, tmp_path, monkeypatch):
-    """A folder to work in, with recordings in `~` and a small model as the piano in the box."""
+    """A folder to work in, with recordings in `~` and small models as those in the box."""
     box, recordings = tmp_path / "box", tmp_path / "recordings"
     recordings.mkdir()
     shutil.copytree(nano_model, box / "piano")
+    drawn_stack(2).save(box / "ada-piano")
     draw = np.random.default_rng(0)
     for name in ("one", "two"):
         samples = 0.1 * draw.standard_normal((2, 44100)).astype(np.float32)

@@ -1,6 +1,6 @@
 """The rules of population based training, and the record of a population that followed them.
 
-The paper tunes alpha and beta of second-level VQ-VAEs while they train (section 4.2): members of a
+The paper tunes alpha and beta of second-level VQ-VAEs while they train (section 4.3): members of a
 population train side by side; every interval, members with a low log-likelihood take over weights,
 alpha and beta of one with a high one (exploit) and change one or both by 20 % (explore).
 
