@@ -228,5 +228,6 @@ def test_rows_side_by_side_are_the_rows_alone(music, tmp_path):
     train_rows(beside, tasks, 2)
     train_rows(alone, tasks, 1, SilentDisplay())
     for task in tasks:
-        one, other = (one.result(task.row, task.seed)["figures"] for one in (beside, alone))
-        assert one == other
+        # Only this process scores less than usual, so what is compared is the training.
+        one, other = (one.result(task.row, task.seed) for one in (beside, alone))
+        assert one["curve"]["train"] == other["curve"]["train"]

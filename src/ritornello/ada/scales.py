@@ -66,7 +66,7 @@ def nano() -> Scale:
         evaluations=1,
         train_s=60.0,
         valid_s=20.0,
-        profile_steps=30,
+        profile_steps=8,
         sample_s=1.0,
         says="widths over 32, one repetition of at most 4 dilations; too small to mean anything",
     )
