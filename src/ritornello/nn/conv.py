@@ -112,7 +112,7 @@ class Reach:
     @property
     def context(self) -> int:
         """Slow steps on either side that a run of them needs to be computed as in the whole."""
-        return -(-max(self.back, self.ahead) // self.factor)
+        return max(-(-self.back // self.factor), self.ahead // self.factor)
 
 
 def reach_of(layers: Iterable[nn.Module]) -> Reach:
