@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ritornello.jukebox.attention import (
@@ -79,6 +79,7 @@ def test_a_pattern_is_dense_attention_under_its_mask(name):
 
 
 @pytest.mark.parametrize("name", PATTERNS)
+@settings(max_examples=6)
 @given(time=st.integers(1, BLOCKS * LENGTH), cuts=st.sets(st.integers(1, 19), max_size=6))
 def test_parts_equal_the_whole(name, time, cuts):
     layer, _ = built(name)

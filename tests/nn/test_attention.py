@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ritornello.nn.attention import (
@@ -82,6 +82,7 @@ def test_a_bidirectional_layer_sees_everything():
     assert (x.grad[0].abs().sum(-1) > 0).all()
 
 
+@settings(max_examples=8)
 @given(length=st.integers(1, 12), cuts=st.sets(st.integers(1, 10)))
 def test_parts_equal_the_whole(length, cuts):
     layer = CausalAttention(SIZE, length).double()
@@ -89,6 +90,7 @@ def test_parts_equal_the_whole(length, cuts):
     torch.testing.assert_close(in_parts(layer, x, cuts), layer(x).detach())
 
 
+@settings(max_examples=8)
 @given(cuts=st.sets(st.integers(1, 5)))
 def test_parts_equal_the_whole_of_cross_attention(cuts):
     layer = CrossAttention(SIZE, 3).double()

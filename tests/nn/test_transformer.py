@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -48,6 +48,7 @@ def test_quick_gelu_is_nearly_the_exact_one():
     assert (QuickGelu()(x) - nn.functional.gelu(x)).abs().max() < 0.03
 
 
+@settings(max_examples=8)
 @given(cuts=st.sets(st.integers(1, 7)))
 def test_parts_equal_the_whole(cuts):
     trunk = build(CausalAttention(SIZE, 8), CrossAttention(SIZE, 3), CausalAttention(SIZE, 2))

@@ -1,0 +1,337 @@
+"""What the priors and upsamplers are made of, in numbers; needs neither torch nor numpy.
+
+    TransformerConfig   widths, and which way every layer looks in the table of the context
+    LabelsConfig        tables of artists and genres
+    TimingConfig        bins of total length, elapsed time and fraction
+    LyricsConfig        the lyrics' alphabet and window, and their encoder if they have one
+    PriorConfig         the top level
+    ConditionerConfig   the convolutions that bring the level above to this level's rate
+    UpsamplerConfig     the levels below
+
+Orders of layers, from which configurations are made:
+
+    plain_order         row, column, previous_row, and again
+    encoder_order       plain, with looks at the lyric encoder
+    merged_order        plain, with looks at the lyrics that stand before the music
+"""
+
+from dataclasses import dataclass
+from math import log2, prod
+
+from ritornello.errors import ConfigError
+
+PLAIN = ("row", "column", "previous_row")
+PATTERNS = (*PLAIN, "summary", "dense", "lyrics", "encoder")
+
+
+def _require(holds: bool, name: str, got: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {got!r}; expected {expected}")
+
+
+# ------------------------------------------------------------------ orders of layers
+
+
+def plain_order(depth: int) -> tuple[str, ...]:
+    """Row, column and previous row in turn: what all published models are made of."""
+    return tuple(PLAIN[layer % len(PLAIN)] for layer in range(depth))
+
+
+def encoder_order(plain: int, first: int = 18, every: int = 9) -> tuple[str, ...]:
+    """`plain` plain layers; an "encoder" layer after `first`, and after every `every` from there.
+
+    The published model has 72 plain layers and looks at its encoder seven times (section 4.2).
+    """
+    order: list[str] = []
+    for number, name in enumerate(plain_order(plain), start=1):
+        order.append(name)
+        if number >= first and (number - first) % every == 0:
+            order.append("encoder")
+    return tuple(order)
+
+
+def merged_order(depth: int, every: int = 16) -> tuple[str, ...]:
+    """A plain order in which every `every`-th layer looks at the lyrics, the third one at all.
+
+    The released 1B model has 72 layers.
+    """
+    order = list(plain_order(depth))
+    for number, layer in enumerate(range(every - 1, depth, every), start=1):
+        order[layer] = "dense" if number == 3 else "lyrics"
+    return tuple(order)
+
+
+# ------------------------------------------------------------------ parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """One autoregressive transformer over tokens.
+
+    Attributes:
+        width: Of the residual stream.
+        heads: That share the attention's inner width.
+        layers: Name of every layer's pattern (`PATTERNS`), in order.
+        blocks: Rows of the table that the context is written into.
+        block_length: Its columns.
+        attention_ratio: Width inside the attention, relative to `width`.
+        mlp_ratio: Width inside the perceptron, relative to `width`.
+        init_scale: Of all weights as they are drawn.
+        residual_scale: Of those that add to the residual stream, besides; 0 makes every layer begin
+            as nothing. Layers that look at an encoder always begin so.
+        is_tied: Whether the output layer is the token table again, and the conditions are added
+            once more before it. The published 5B models do neither.
+        final_norm: Whether a norm stands before the output layer. Deviation: the published models
+            have none; the small ones here learn faster with it.
+    """
+
+    width: int
+    heads: int
+    layers: tuple[str, ...]
+    blocks: int
+    block_length: int
+    attention_ratio: float = 0.25
+    mlp_ratio: float = 1.0
+    init_scale: float = 1.0
+    residual_scale: float = 1.0
+    is_tied: bool = True
+    final_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse unknown patterns and sizes that do not divide."""
+        for name in ("width", "heads", "blocks", "block_length"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(bool(self.layers), "layers", self.layers, "at least one")
+        for layer in self.layers:
+            _require(layer in PATTERNS, "layers", layer, f"one of {PATTERNS}")
+        for name in ("inner", "mlp_hidden"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        fits = self.inner % self.heads == 0
+        _require(fits, "attention_ratio * width", self.inner, f"a multiple of {self.heads} heads")
+        _require(self.init_scale > 0, "init_scale", self.init_scale, "a positive number")
+        _require(self.residual_scale >= 0, "residual_scale", self.residual_scale, "at least 0")
+
+    @property
+    def context(self) -> int:
+        """Tokens that are modelled together."""
+        return self.blocks * self.block_length
+
+    @property
+    def inner(self) -> int:
+        """Width of queries, keys and values, all heads together."""
+        return int(self.width * self.attention_ratio)
+
+    @property
+    def mlp_hidden(self) -> int:
+        """Width inside the perceptron."""
+        return int(self.width * self.mlp_ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsConfig:
+    """Rows of the label tables; row 0 of each is "unknown".
+
+    Attributes:
+        artists: Rows of the artists' table.
+        genres: Rows of the table of genre words.
+        genre_slots: Genre words that one song may have.
+        dropout: Share of training examples whose labels are taken away, so that sampling can be
+            guided. Deviation: the released models were trained without.
+    """
+
+    artists: int = 4111
+    genres: int = 120
+    genre_slots: int = 5
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse empty tables."""
+        for name in ("artists", "genres", "genre_slots"):
+            _require(getattr(self, name) >= 1, f"labels.{name}", getattr(self, name), "at least 1")
+        _require(0 <= self.dropout < 1, "labels.dropout", self.dropout, "0 <= dropout < 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingConfig:
+    """How time is told to the top prior: three binned numbers.
+
+    Attributes:
+        bins: Of each number.
+        shortest_s: Length of the shortest song; shorter ones count as that.
+        longest_s: Length of the longest; later times count as that.
+    """
+
+    bins: int = 128
+    shortest_s: float = 60.0
+    longest_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Refuse empty ranges."""
+        _require(self.bins >= 1, "timing.bins", self.bins, "at least 1")
+        rises = 0 <= self.shortest_s < self.longest_s
+        got = (self.shortest_s, self.longest_s)
+        _require(rises, "timing.shortest_s, longest_s", got, "0 <= shortest_s < longest_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LyricsConfig:
+    """The words that a prior sings.
+
+    Attributes:
+        symbols: Size of the alphabet; 0 is padding, and what is unknown.
+        tokens: Of the window of lyrics that one context of music gets.
+        encoder: A transformer of its own that music layers look at; None for lyrics that stand
+            before the music in one merged sequence.
+        loss_weight: Of predicting the lyrics themselves, relative to the music.
+    """
+
+    symbols: int = 80
+    tokens: int = 512
+    encoder: TransformerConfig | None = None
+    loss_weight: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse windows that do not fit."""
+        _require(self.symbols >= 2, "lyrics.symbols", self.symbols, "at least 2")
+        _require(self.tokens >= 1, "lyrics.tokens", self.tokens, "at least 1")
+        _require(self.loss_weight >= 0, "lyrics.loss_weight", self.loss_weight, "at least 0")
+        if self.encoder is not None:
+            context = self.encoder.context
+            _require(self.tokens == context, "lyrics.tokens", self.tokens, f"{context}, all")
+            looks_back = {"encoder", "lyrics"}.isdisjoint(self.encoder.layers)
+            _require(looks_back, "lyrics.encoder.layers", self.encoder.layers, f"some of {PLAIN}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionerConfig:
+    """Convolutions over the codes above, and transposed ones to this level's rate (appendix B.2).
+
+    Attributes:
+        width: Channels inside.
+        factors: By how much every stage raises the rate; powers of two.
+        depth: Residual blocks before each of them.
+        growth: Of the dilations, 1, growth, growth^2, ...
+        cycle: Dilations after which they begin anew.
+        residual_scale: Factor of what every residual block adds.
+    """
+
+    width: int = 1024
+    factors: tuple[int, ...] = (2, 2)
+    depth: int = 16
+    growth: int = 3
+    cycle: int = 8
+    residual_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        for name in ("width", "depth", "growth", "cycle"):
+            _require(
+                getattr(self, name) >= 1, f"conditioner.{name}", getattr(self, name), "at least 1"
+            )
+        doubles = all(factor >= 2 and log2(factor).is_integer() for factor in self.factors)
+        known = bool(self.factors) and doubles
+        _require(known, "conditioner.factors", self.factors, "powers of two from 2 up")
+
+    @property
+    def ratio(self) -> int:
+        """Codes of this level per code above."""
+        return prod(self.factors)
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Of one stage's blocks."""
+        return tuple(self.growth ** (block % self.cycle) for block in range(self.depth))
+
+
+# ------------------------------------------------------------------ whole models
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig:
+    """The top level: codes from labels, timing and lyrics.
+
+    Attributes:
+        codes: Size of the codebook.
+        frame_rate_hz: Codes per second.
+        transformer: The network; its context holds the lyrics too if they are merged.
+        labels: Artists and genres.
+        timing: Where in the song a window lies; None for a model that is not told.
+        lyrics: None for a model that is not told any.
+    """
+
+    transformer: TransformerConfig
+    codes: int = 2048
+    frame_rate_hz: float = 44_100 / 128
+    labels: LabelsConfig = LabelsConfig()
+    timing: TimingConfig | None = TimingConfig()
+    lyrics: LyricsConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse layers that would look at lyrics that are not there."""
+        _require(self.codes >= 2, "codes", self.codes, "at least 2")
+        _require(self.frame_rate_hz > 0, "frame_rate_hz", self.frame_rate_hz, "a positive number")
+        layers = self.transformer.layers
+        has_encoder = self.lyrics is not None and self.lyrics.encoder is not None
+        is_merged = self.lyrics is not None and self.lyrics.encoder is None
+        for name, wanted in (("encoder", has_encoder), ("lyrics", is_merged)):
+            told = "some" if wanted else "none, or other lyrics"
+            _require((name in layers) == wanted, f"layers that look at {name!r}", layers, told)
+        _require(self.frames >= 1, "lyrics.tokens", self.lyrics_before, "fewer than the context")
+
+    @property
+    def lyrics_before(self) -> int:
+        """Lyric tokens that stand before the music in one sequence."""
+        merged = self.lyrics is not None and self.lyrics.encoder is None
+        return self.lyrics.tokens if self.lyrics is not None and merged else 0
+
+    @property
+    def frames(self) -> int:
+        """Codes of music in a context."""
+        return self.transformer.context - self.lyrics_before
+
+    @property
+    def context_s(self) -> float:
+        """Seconds of music in a context."""
+        return self.frames / self.frame_rate_hz
+
+    @property
+    def lyrics_seen(self) -> int:
+        """Tokens from the first that "lyrics" layers see: the next multiple of `blocks` above all.
+
+        So they see the first codes of the music too, as in the released model.
+        """
+        blocks = self.transformer.blocks
+        return (self.lyrics_before // blocks + 1) * blocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplerConfig:
+    """A level below: codes from the codes above, and labels. Neither timing nor lyrics.
+
+    Attributes:
+        codes: Size of this level's codebook.
+        codes_above: Size of the one above.
+        transformer: The network.
+        conditioner: What is made of the codes above.
+        labels: Artists and genres.
+    """
+
+    transformer: TransformerConfig
+    codes: int = 2048
+    codes_above: int = 2048
+    conditioner: ConditionerConfig = ConditionerConfig()
+    labels: LabelsConfig = LabelsConfig()
+
+    def __post_init__(self) -> None:
+        """Refuse contexts that are no whole number of codes above."""
+        for name in ("codes", "codes_above"):
+            _require(getattr(self, name) >= 2, name, getattr(self, name), "at least 2")
+        plain = {"encoder", "lyrics"}.isdisjoint(self.transformer.layers)
+        _require(plain, "layers", self.transformer.layers, "none that look at lyrics")
+        context, ratio = self.transformer.context, self.conditioner.ratio
+        _require(context % ratio == 0, "context", context, f"a multiple of the ratio, {ratio}")
+
+    @property
+    def frames(self) -> int:
+        """Codes in a context."""
+        return self.transformer.context
