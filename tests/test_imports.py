@@ -9,10 +9,14 @@ import pytest
 
 import ritornello
 
+NO_MODULES = {
+    "ritornello.__main__",  # runs the command line
+    "ritornello.native._kernels",  # a plain C library, opened with ctypes
+}
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(ritornello.__path__, "ritornello.")
-    if module.name != "ritornello.__main__"
+    if module.name not in NO_MODULES
 )
 TORCH_FREE = ["ritornello", "ritornello.cli.main", "ritornello.config", "ritornello.systems"] + [
     name for name in MODULES if name.startswith("ritornello.cli.")
