@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ritornello.ada.presets import nano
-from ritornello.ada.tune import Record, TuneOptions, resolved_rules, resolved_stack
+from ritornello.ada.tune import Record, TuneOptions, resolved_rules, resolved_stack, state_hash
 from ritornello.ada.tune_member import Member, Task, follow, level_stage
 from ritornello.ada.tune_picture import draw_lineage, spans
 from ritornello.ada.tune_population import (
@@ -89,6 +89,7 @@ def test_a_schedule_holds_what_a_quantiser_takes(alpha, beta):
 failures = st.sampled_from(["", "", "", "diverged", "collapsed"])
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 6), failures), min_size=2, max_size=21), st.integers(0, 9))
 def test_the_worst_and_all_that_failed_copy_the_best(members, seed):
     points = [point(n, 30, nll, failure=failure) for n, (nll, failure) in enumerate(members)]
@@ -121,6 +122,7 @@ def test_a_collapsed_member_copies_though_its_likelihood_is_the_best():
     assert copies == {1: 2, 3: 2}
 
 
+@settings(max_examples=40)
 @given(st.floats(1e-4, 1), st.floats(0.1, 10), st.integers(0, 99))
 def test_exploring_moves_alpha_or_beta_or_both_by_a_fifth(alpha, beta, seed):
     new_alpha, new_beta = explored(alpha, beta, np.random.default_rng(seed))
@@ -353,10 +355,6 @@ def stage(task):
     return stage
 
 
-def weights(member):
-    return {k: v for k, v in member.state.tensors().items() if k.startswith("averaged")}
-
-
 def test_a_path_over_copies_is_trained_again_bit_for_bit(task, stage, tmp_path):
     first, second = Member(task, stage, 6), Member(task, stage, 6)
     first.set(0.3, 0.5)
@@ -373,10 +371,10 @@ def test_a_path_over_copies_is_trained_again_bit_for_bit(task, stage, tmp_path):
     pieces = (Piece(step=0, alpha=0.3, beta=0.5), Piece(step=2, alpha=0.2, beta=2.0))
     follow(alone, Schedule(pieces=pieces), told.append)
     assert told == [2, 6]
-    assert all(torch.equal(a, weights(alone)[name]) for name, a in weights(second).items())
+    assert state_hash(second) == state_hash(alone)
     other = Member(task, stage, 6)
     follow(other, Schedule(pieces=pieces[:1]), told.append)
-    assert not all(torch.equal(a, weights(other)[name]) for name, a in weights(second).items())
+    assert state_hash(second) != state_hash(other)
 
 
 def test_divergence_is_noticed_by_the_member(task, stage):
