@@ -58,6 +58,7 @@ def build_parser() -> VerbParser:
             "ritornello train musika --data ~/recordings --run runs/mine --from piano",
             "ritornello train musika --data ~/recordings --run runs/mine --plan",
             "ritornello train musika --data ~/recordings --run runs/mine gan.base_channels=64",
+            "ritornello train ada --data ~/recordings --run runs/stack levels.1.training.batch=8",
             "ritornello train ada --data ~/recordings --run runs/stack levels.2.quantiser.kind=vq",
             "torchrun --nproc-per-node 2 -m ritornello train musika --data DIR --run RUN",
         ],
@@ -84,7 +85,7 @@ def build_parser() -> VerbParser:
         "--preset",
         choices=PRESETS,
         help="nano: seconds, for tests; small: two cores, an hour or two; base: one GPU, a day; "
-        "paper, release: as published",
+        "paper, release: as published (release: musika only)",
     )
     add("--stage", metavar="S", help="train this stage alone")
     add(
@@ -107,7 +108,7 @@ def build_parser() -> VerbParser:
         action="store_true",
         help="measure a few steps, print parameters, memory and end times, train nothing",
     )
-    add("--cache", type=Path, metavar="DIR", help="folder for cached latents (RUN/cache)")
+    add("--cache", type=Path, metavar="DIR", help="folder for cached latents and codes (RUN/cache)")
     add("--seed", type=int, help="whole number >= 0 (0)")
     return parser
 
