@@ -15,7 +15,7 @@ from ritornello.ada.train import resolved_config
 from ritornello.ada.train_levels import stack_symbols
 from ritornello.checkpoint import find_model, read_tensors, saved_config, verify
 from ritornello.data.corpus import Corpus
-from ritornello.errors import ConfigError, DataError
+from ritornello.errors import ConfigError, DataError, TrainingError
 from ritornello.interfaces import Request
 from tests.ada.conftest import STEPS, run_briefly, write_tones
 
@@ -134,6 +134,21 @@ def test_what_does_not_fit_is_refused(trained, tmp_path):
     short = write_tones(tmp_path / "short", ("a", "b"), seconds=0.05)
     with pytest.raises(DataError, match="longest training excerpt"):
         run_briefly(replace(base, preset="nano", data=(short,)))
+
+
+def test_a_run_that_an_older_version_began_goes_on(trained):
+    """Settings that came later have their defaults; others are still refused."""
+    file = trained.run.path / "config.json"
+    written = json.loads(file.read_text())
+    older = json.loads(file.read_text())
+    del older["config"]["temperatures"]
+    file.write_text(json.dumps(older))
+    try:
+        assert run_briefly(trained.options)["figures"] == trained.result["figures"]
+        with pytest.raises(TrainingError, match=r"config\.temperatures"):
+            run_briefly(replace(trained.options, overrides=("temperatures=1,1,2",)))
+    finally:
+        file.write_text(json.dumps(written))
 
 
 def test_a_setting_of_one_level_is_overridden_by_its_number(trained, tmp_path):

@@ -60,7 +60,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
         return {"plan": [asdict(estimate) for estimate in estimates]}
     corpus = usable_corpus(options, run)
     refuse_short(corpus, stack)
-    run.begin("ada", to_dict(stack), seed)
+    run.begin("ada", to_dict(stack), seed, lambda old: to_dict(from_dict(StackConfig, old)))
     is_first = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes the model
     if start is not None and is_first:
         take_levels(start, taken, run, stack)

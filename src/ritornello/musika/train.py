@@ -68,7 +68,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     stages = asked_stages(options, every)
     if stages[-1].name == "gan":
         refuse_short(corpus, config)
-    run.begin("musika", to_dict(config), seed)
+    run.begin("musika", to_dict(config), seed, lambda old: to_dict(from_dict(MusikaConfig, old)))
     is_first = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes the model
     if start is not None and is_first:
         take_codec(start, run, config)

@@ -10,7 +10,7 @@ RUN/STAGE/          metrics.csv, curves.png, samples/, finished.json
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,8 +154,20 @@ class RunFolder:
         """The folder of the stage `name`."""
         return StageFolder(self.path / name)
 
-    def begin(self, system: str, config: Mapping[str, Any], seed: int) -> None:
+    def begin(
+        self,
+        system: str,
+        config: Mapping[str, Any],
+        seed: int,
+        upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    ) -> None:
         """Record what this run trains, or check that it is what the run has trained so far.
+
+        Args:
+            system: Name of the system.
+            config: Its settings, as JSON values.
+            seed: Of the run.
+            upgrade: What settings that an older version wrote mean in this one.
 
         Raises:
             TrainingError: If the run belongs to other settings; names the first that differs.
@@ -166,6 +178,8 @@ class RunFolder:
         if known is None:
             write_json(self.path / "config.json", asked | {"compute": {}})
             return
+        if known["system"] == system:
+            known["config"] = upgrade(known["config"])
         difference = _first_difference(asked, known, "")
         if difference:
             raise TrainingError(
