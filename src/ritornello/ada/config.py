@@ -39,6 +39,10 @@ class StageConfig:
         warmup_steps: Steps over which the rate rises.
         clip_norm: Largest norm of the gradient.
         ema: Decay of the averaged weights (Polyak averaging).
+        replaced: Share of the symbols a network hears of the past that are replaced at random.
+            Deviation: not in the paper, whose networks have half a million steps. A local model
+            that cannot trust its past learns to listen to the codes, and does not drift away from
+            them when it hears what itself has drawn.
     """
 
     share: float = 1.0
@@ -50,6 +54,7 @@ class StageConfig:
     warmup_steps: int = 200
     clip_norm: float = 1.0
     ema: float = 0.9999
+    replaced: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse settings with which nothing is learnt."""
@@ -57,6 +62,7 @@ class StageConfig:
             _require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
         _require(0 <= self.ema < 1, "ema", self.ema, "0 <= ema < 1")
         _require(0 <= self.final_ratio <= 1, "final_ratio", self.final_ratio, "0 to 1")
+        _require(0 <= self.replaced < 1, "replaced", self.replaced, "0 <= replaced < 1")
 
 
 @dataclass(frozen=True, kw_only=True)

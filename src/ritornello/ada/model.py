@@ -161,10 +161,18 @@ class Ada(nn.Module):
         self.modulator = Modulator(config)
         self.local = LocalModel(config.local, config.symbols, config.local_input)
 
-    def forward(self, symbols: Symbols) -> tuple[Logits, Bottlenecked]:
-        """Logits of the symbols from their own codes, and what passed the bottleneck."""
+    def forward(
+        self, symbols: Symbols, heard: Symbols | None = None
+    ) -> tuple[Logits, Bottlenecked]:
+        """Logits of the symbols from their own codes, and what passed the bottleneck.
+
+        Args:
+            symbols: What is encoded.
+            heard: The past that the local model gets; the symbols themselves when None.
+        """
         found = self.bottleneck(self.encoder(symbols))
-        return self.local(symbols, self.modulator(found.vectors)), found
+        past = symbols if heard is None else heard
+        return self.local(past, self.modulator(found.vectors)), found
 
     def encode(self, symbols: Symbols) -> Int64[Tensor, "batch frames"]:
         """The code sequence."""

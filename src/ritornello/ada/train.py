@@ -131,8 +131,8 @@ def taken_levels(options: TrainOptions, stack: StackConfig, start: Path | None) 
     taken = [name for name in names if (start / name).is_dir()]
     pairs: dict[str, tuple[Any, Any]] = {"sample_rate": (stack.sample_rate, theirs.sample_rate)}
     for name, ours, other in zip(names, stack.levels, theirs.levels, strict=False):
-        # How a level was trained does not change what it is.
-        pairs[name] = ours, replace(other, training=ours.training)
+        if name in taken:  # how a level was trained does not change what it is
+            pairs[name] = ours, replace(other, training=ours.training)
     if options.from_model is not None:
         pairs["prior.network"] = stack.prior.network, theirs.prior.network
     for name, (ours, other) in pairs.items():

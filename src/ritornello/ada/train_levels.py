@@ -91,6 +91,14 @@ class SymbolStage(Stage):
         shape = (self.config.batch, self.config.crop)
         return torch.randint(self.alphabet, shape, generator=draw)
 
+    def heard(self, symbols: Symbols, draw: torch.Generator) -> Symbols:
+        """The past as a network hears it in training: a share of it replaced at random."""
+        if not self.config.replaced:
+            return symbols
+        anything = torch.randint(self.alphabet, symbols.shape, generator=draw)
+        lost = torch.rand(symbols.shape, generator=draw) < self.config.replaced
+        return torch.where(lost.to(symbols.device), anything.to(symbols.device), symbols)
+
     def crops(self, split: str) -> Crops:
         """The same excerpts of a split at every evaluation."""
         draw = torch.Generator().manual_seed(0)
@@ -172,7 +180,7 @@ class LevelStage(SymbolStage):
         """One step on the NLL and the bottleneck's loss; then the codebook learns."""
         ada = cast(Ada, state.modules["ada"])
         with state.autocast():
-            logits, found = ada(batch)
+            logits, found = ada(batch, self.heard(batch, draw))
             loss = nll(logits, batch)
         norm = state.update("ada", loss + found.loss)
         ada.bottleneck.learn(found, draw, state.world)
@@ -241,7 +249,7 @@ class PriorStage(SymbolStage):
     def train_step(self, state: TrainState, batch: Symbols, draw: torch.Generator) -> Losses:
         """One step on the NLL."""
         with state.autocast():
-            loss = nll(state.modules["prior"](batch), batch)
+            loss = nll(state.modules["prior"](self.heard(batch, draw)), batch)
         norm = state.update("prior", loss)
         return {"nll": loss.detach(), "norm": norm}
 
