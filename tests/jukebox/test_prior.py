@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ritornello.config import from_json, to_json
 from ritornello.errors import CapabilityError, ConfigError
 from ritornello.jukebox.conditions import without_labels
 from ritornello.jukebox.prior import (
@@ -19,6 +20,7 @@ from ritornello.jukebox.prior import (
     initialise,
     prior_losses,
 )
+from ritornello.jukebox.prior_config import PriorConfig
 from ritornello.jukebox.prior_presets import (
     PRIORS,
     nano,
@@ -237,6 +239,12 @@ def test_configurations_that_contradict_themselves_are_refused():
         replace(plain.transformer, heads=3)
     with pytest.raises(ConfigError, match="tokens is 9"):
         replace(sings.lyrics, tokens=9)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_configurations_survive_being_written(name):
+    config = PRIORS[name]()
+    assert from_json(PriorConfig, to_json(config)) == config
 
 
 @pytest.mark.slow

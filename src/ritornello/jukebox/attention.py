@@ -20,6 +20,8 @@ one piece; the finished row beside the one being filled; the summaries. Their si
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional
 
 from ritornello.nn.attention import (
@@ -30,6 +32,9 @@ from ritornello.nn.attention import (
     attend,
     causal_mask,
 )
+
+Padded = Float[Tensor, "batch heads _steps head_dim"]
+"""Heads with more steps, or fewer, than their neighbours."""
 
 
 class FactorisedAttention(SelfAttention):
@@ -47,11 +52,11 @@ class FactorisedAttention(SelfAttention):
         """Row and column of a step."""
         return divmod(step, self.block_length)
 
-    def whole_rows(self, x: Heads) -> Heads:
+    def whole_rows(self, x: Heads) -> Padded:
         """`x` with zeros up to the end of its last row; no real step sees them."""
         return functional.pad(x, (0, 0, 0, -x.shape[2] % self.block_length))
 
-    def attend_along(self, lines: str, *parts: Heads, is_causal: bool) -> Heads:
+    def attend_along(self, lines: str, *parts: Padded, is_causal: bool) -> Padded:
         """Attention within every line of the table alone.
 
         Args:
@@ -175,7 +180,7 @@ class SummaryAttention(FactorisedAttention):
         slots = torch.arange(keys.shape[2], device=queries.device)
         return attend(queries, keys, values, slots < 1 + rows[:, None] * self.last)
 
-    def summaries(self, x: Heads) -> Heads:
+    def summaries(self, x: Heads) -> Padded:
         """The empty step, and the last steps of every row."""
         rows = rearrange(self.whole_rows(x), "b h (r c) d -> b h r c d", c=self.block_length)
         return functional.pad(rows[:, :, :, -self.last :].flatten(2, 3), (0, 0, 1, 0))
