@@ -35,6 +35,8 @@ from ritornello.nn.transformer import initialise as initialise_trunk
 
 Tokens = Int64[Tensor, "batch tokens"]
 Logits = Float[Tensor, "batch tokens symbols"]
+LevelCodes = Int64[Tensor, "batch frames"]
+CodeLogits = Float[Tensor, "batch frames codes"]
 Start = Float[Tensor, "batch width"]
 PerToken = Float[Tensor, "batch tokens width"]
 Memory = Float[Tensor, "batch memory memory_width"]
@@ -217,6 +219,30 @@ class CodeTransformer(nn.Module):
         told = state.conditions
         told = None if told is None else told[:, first : first + x.shape[1]]
         return self.to_logits(self.trunk.advance(self.placed(x, first, told), state.trunk), told)
+
+
+class CodeModel(nn.Module):
+    """What priors and upsamplers have in common when their codes are sampled.
+
+    Attributes:
+        transformer: Over codes, and whatever else stands in its alphabet before them.
+        first_code: Token of code 0.
+    """
+
+    transformer: CodeTransformer
+    first_code: int = 0
+
+    def read(self, codes: LevelCodes, state: TokenState) -> CodeLogits:
+        """Logits of the next codes, which are known; `state` moves on behind them."""
+        return self.transformer.read(codes + self.first_code, state)[:, :, self.first_code :]
+
+    def step(self, state: TokenState) -> Float[Tensor, "batch codes"]:
+        """Logits of the next code; `tell` the state which one was drawn."""
+        return self.transformer.step(state)[:, self.first_code :]
+
+    def tell(self, codes: Int64[Tensor, " batch"], state: TokenState) -> None:
+        """The codes that were drawn after a `step`."""
+        state.previous = codes + self.first_code
 
 
 def initialise(model: CodeTransformer, generator: torch.Generator) -> None:

@@ -21,7 +21,10 @@ from torch.nn import functional
 from ritornello.errors import CapabilityError
 from ritornello.jukebox.code_transformer import (
     LABEL_STD,
+    CodeLogits,
+    CodeModel,
     CodeTransformer,
+    LevelCodes,
     Memory,
     PerToken,
     Start,
@@ -32,8 +35,6 @@ from ritornello.jukebox.conditions import Conditions, LabelTables, LyricTokens, 
 from ritornello.jukebox.prior_config import LyricsConfig, PriorConfig
 from ritornello.nn.attention import CausalAttention, CrossAttention
 
-LevelCodes = Int64[Tensor, "batch frames"]
-CodeLogits = Float[Tensor, "batch frames codes"]
 LyricLogits = Float[Tensor, "batch lyrics symbols"]
 Bits = Float[Tensor, ""]
 
@@ -78,10 +79,8 @@ def prior_losses(
 # ------------------------------------------------------------------ what all have in common
 
 
-class TopPrior(nn.Module, ABC):
+class TopPrior(CodeModel, ABC):
     """A prior of the topmost codes: abstract; `build_prior` makes the one that is configured."""
-
-    transformer: CodeTransformer
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
@@ -110,18 +109,6 @@ class TopPrior(nn.Module, ABC):
 
         The released models' alignments are head 2 of layer 68 (5B) and head 0 of layer 63 (1B).
         """
-
-    def read(self, codes: LevelCodes, state: TokenState) -> CodeLogits:
-        """Logits of the next codes, which are known; `state` moves on behind them."""
-        return self.transformer.read(codes, state)
-
-    def step(self, state: TokenState) -> Float[Tensor, "batch codes"]:
-        """Logits of the next code; `tell` the state which one was drawn."""
-        return self.transformer.step(state)
-
-    def tell(self, codes: Int64[Tensor, " batch"], state: TokenState) -> None:
-        """The codes that were drawn after a `step`."""
-        state.previous = codes
 
     def per_frame(self, conditions: Conditions, frames: int) -> PerToken | None:
         """What timing says at every code."""
@@ -240,9 +227,9 @@ class MergedPrior(TopPrior):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__(config)
         assert config.lyrics is not None, "a MergedPrior is configured with lyrics"
-        self.letters = config.lyrics.symbols
+        self.first_code = config.lyrics.symbols
         self.transformer = CodeTransformer(
-            config.transformer, self.letters + config.codes, lyrics_seen=config.lyrics_seen
+            config.transformer, self.first_code + config.codes, lyrics_seen=config.lyrics_seen
         )
 
     def forward(self, codes: LevelCodes, conditions: Conditions) -> Predicted:
@@ -251,15 +238,15 @@ class MergedPrior(TopPrior):
         tokens, start, told = self.sequence(codes, conditions)
         logits = self.transformer(tokens, start, told)
         return Predicted(
-            codes=logits[:, lyrics.shape[1] :, self.letters :],
-            lyrics=logits[:, : lyrics.shape[1], : self.letters],
+            codes=logits[:, lyrics.shape[1] :, self.first_code :],
+            lyrics=logits[:, : lyrics.shape[1], : self.first_code],
         )
 
     def sequence(
         self, codes: LevelCodes, conditions: Conditions
     ) -> tuple[Int64[Tensor, "batch tokens"], Start, PerToken | None]:
         """One sequence of both, what starts it, and what is told at each token."""
-        tokens = torch.cat([told_lyrics(conditions), codes + self.letters], dim=1)
+        tokens = torch.cat([told_lyrics(conditions), codes + self.first_code], dim=1)
         return tokens, self.labels(conditions), self.per_token(conditions, codes.shape[1])
 
     def per_token(self, conditions: Conditions, frames: int) -> PerToken | None:
@@ -276,18 +263,6 @@ class MergedPrior(TopPrior):
         state = self.transformer.initial_state(self.labels(conditions), told)
         self.transformer.read(told_lyrics(conditions), state)
         return state
-
-    def read(self, codes: LevelCodes, state: TokenState) -> CodeLogits:
-        """Logits of the next codes, which are known; `state` moves on behind them."""
-        return self.transformer.read(codes + self.letters, state)[:, :, self.letters :]
-
-    def step(self, state: TokenState) -> Float[Tensor, "batch codes"]:
-        """Logits of the next code; `tell` the state which one was drawn."""
-        return self.transformer.step(state)[:, self.letters :]
-
-    def tell(self, codes: Int64[Tensor, " batch"], state: TokenState) -> None:
-        """The codes that were drawn after a `step`."""
-        state.previous = codes + self.letters
 
     def lyric_weights(
         self, codes: LevelCodes, conditions: Conditions, layer: int

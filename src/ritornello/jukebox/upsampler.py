@@ -15,10 +15,18 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ritornello.jukebox.code_transformer import LABEL_STD, STD, CodeTransformer, TokenState
+from ritornello.jukebox.code_transformer import (
+    LABEL_STD,
+    STD,
+    CodeLogits,
+    CodeModel,
+    CodeTransformer,
+    LevelCodes,
+    TokenState,
+)
 from ritornello.jukebox.code_transformer import initialise as initialise_transformer
 from ritornello.jukebox.conditions import Conditions, LabelTables
-from ritornello.jukebox.prior import CodeLogits, LevelCodes, initialise_tables
+from ritornello.jukebox.prior import initialise_tables
 from ritornello.jukebox.prior_config import ConditionerConfig, UpsamplerConfig
 from ritornello.nn.conv import ResidualConvStack, faster_conv, initialise_convs, same_conv
 
@@ -50,7 +58,7 @@ class Conditioner(nn.Module):
         return self.norm(self.layers(self.table(above).transpose(1, 2)).transpose(1, 2))
 
 
-class Upsampler(nn.Module):
+class Upsampler(CodeModel):
     """Codes from the codes above, artist and genres."""
 
     def __init__(self, config: UpsamplerConfig) -> None:
@@ -80,18 +88,6 @@ class Upsampler(nn.Module):
         """Before the first code of a window; the conditioner is run once."""
         told = self.conditioner(above)
         return self.transformer.initial_state(self.labels(conditions), told)
-
-    def read(self, codes: LevelCodes, state: TokenState) -> CodeLogits:
-        """Logits of the next codes, which are known; `state` moves on behind them."""
-        return self.transformer.read(codes, state)
-
-    def step(self, state: TokenState) -> Float[Tensor, "batch codes"]:
-        """Logits of the next code; `tell` the state which one was drawn."""
-        return self.transformer.step(state)
-
-    def tell(self, codes: Int64[Tensor, " batch"], state: TokenState) -> None:
-        """The codes that were drawn after a `step`."""
-        state.previous = codes
 
 
 def initialise(upsampler: Upsampler, generator: torch.Generator) -> None:
