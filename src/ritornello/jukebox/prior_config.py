@@ -82,7 +82,7 @@ class TransformerConfig:
         is_tied: Whether the output layer is the token table again, and the conditions are added
             once more before it. The published 5B models do neither.
         final_norm: Whether a norm stands before the output layer. Deviation: the published models
-            have none; the small ones here learn faster with it.
+            have none; pre-norm trunks of other systems do, and the small ones here have one.
     """
 
     width: int
