@@ -478,3 +478,25 @@ def test_a_population_on_ray_is_recorded_and_replayed_bit_for_bit(tmp_path):
     assert "step 6/6: best NLL" in told
     again, _ = run_cli("ada", "--replay", tmp_path / "tuned", "-o", tmp_path / "again")
     assert again["identical"]
+
+
+LISTENING = """
+from ritornello.ada.tune_ray import Resources, require_ray, start_ray
+require_ray()
+import ray
+start_ray(Resources())
+print(ray.util.get_node_ip_address())
+ray.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_ray_on_one_machine_is_out_of_reach_of_others():
+    pytest.importorskip("ray", reason='Ray Tune is not installed: pip install "ritornello[ray]"')
+    words = [sys.executable, "-c", LISTENING]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1:] == ["127.0.0.1"], done.stderr
+    early = [sys.executable, "-c", "import ray\n" + LISTENING]
+    refused = subprocess.run(early, capture_output=True, text=True, check=False)
+    if sys.platform == "linux":
+        assert "Ray would be open to other machines" in refused.stderr

@@ -111,7 +111,7 @@ def run_tuning(options: TuneOptions, display: Display) -> dict[str, Any]:
         TrainingError: All members diverged, or the folder belongs to other settings.
         MissingDependencyError: Ray is not installed.
     """
-    require_ray()
+    require_ray(options.resources.address)
     below = None if options.below is None else find_model(options.below)
     stack = resolved_stack(options, below)
     rules = resolved_rules(options, stack)

@@ -42,6 +42,11 @@ QUIET = {
 """Ray takes these from the environment alone: no reports to its makers, no tables of its own, and
 members that are as important as who started them; by default they give way to everybody else."""
 
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Makes Ray's servers listen on the loopback address, as they do by default on Windows and macOS;
+on Linux they would take commands from anybody who can reach this machine."""
+LOOPBACK = "127.0.0.1"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
@@ -59,13 +64,13 @@ class Resources:
     gpus_per_member: float = 0.0
 
 
-def require_ray() -> Any:
-    """The `ray.tune` module.
+def require_ray(address: str | None = None) -> Any:
+    """The `ray.tune` module, set up for the cluster at `address`, or for this machine alone.
 
     Raises:
         MissingDependencyError: Ray is not installed.
     """
-    for name, value in QUIET.items():
+    for name, value in (QUIET if address else QUIET | ALONE).items():
         os.environ.setdefault(name, value)
     try:
         from ray import tune  # type: ignore[import-not-found]
@@ -101,7 +106,7 @@ def breed(
         TrainingError: A member's process failed again and again.
         MissingDependencyError: Ray is not installed.
     """
-    tune = require_ray()
+    tune = require_ray(resources.address)
     import ray  # type: ignore[import-not-found]
 
     start_ray(resources)
@@ -148,15 +153,17 @@ def start_ray(resources: Resources) -> None:
     """Join the cluster, or start Ray here, out of reach of other machines.
 
     Raises:
-        TrainingError: It does not answer.
+        TrainingError: It does not answer, or would be within their reach.
     """
     import ray  # type: ignore[import-not-found]
 
-    here: dict[str, Any] = {
-        "num_cpus": available_cpus(),
-        "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
-    }
+    here = {"num_cpus": available_cpus(), "include_dashboard": False}
+    if resources.address is None and ray.util.get_node_ip_address() != LOOPBACK:
+        (name,) = ALONE
+        raise TrainingError(
+            "Ray would be open to other machines: it was imported before the tuning could tell it "
+            f"to stay on this one. Set {name}=0 before Python starts, or give --address."
+        )
     try:
         ray.init(
             address=resources.address,
