@@ -15,6 +15,7 @@ from ritornello.ada.rows import ROWS, TABLES, find_row, trained, with_below
 from ritornello.ada.rows_side_by_side import Task, _ready, tasks_for, train_rows
 from ritornello.ada.scales import SCALES, at_scale, find_scale, mini, paper
 from ritornello.audio.io import write_audio
+from ritornello.checkpoint import read_json, write_json
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError
 from ritornello.interfaces import Audio
@@ -193,6 +194,19 @@ def test_a_stopped_row_goes_on_and_ends_as_if_it_had_not(music, tmp_path):
     assert codes.rate_hz == RATE / 8
     lengths = {len(codes.read(recording)) for recording in codes.corpus}
     assert lengths == {2 * RATE // 8}
+
+
+def test_a_row_begun_before_a_setting_was_added_goes_on(music, tmp_path):
+    experiment = open_experiment(tmp_path, "nano", music)
+    with pytest.raises(KeyboardInterrupt):
+        train_rows(experiment, [Task("1.2", 0)], 1, StopAt(2))
+    file = experiment.run("1.2", 0).path / "config.json"
+    settings = read_json(file)
+    for part in (*settings["config"]["levels"], settings["config"]["prior"]):
+        del part["training"]["replaced"]
+    write_json(file, settings)
+    train_rows(experiment, [Task("1.2", 0)], 1, SilentDisplay())
+    assert experiment.result("1.2", 0)["steps"] == experiment.scale.training.steps
 
 
 def test_other_music_and_other_scales_are_refused(music, tmp_path):

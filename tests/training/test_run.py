@@ -127,6 +127,10 @@ def test_a_run_of_other_settings_is_refused_by_name(tmp_path):
     run.begin("toy", {"net": {"dim": 4, "heads": (1, 2)}}, 0)
     with pytest.raises(TrainingError, match=r"config\.net\.dim is 5, the run has 4"):
         run.begin("toy", {"net": {"dim": 5, "heads": (1, 2)}}, 0)
+    with pytest.raises(TrainingError, match=r"config\.net\.heads\.2 is 3, the run has 2"):
+        run.begin("toy", {"net": {"dim": 4, "heads": (1, 3)}}, 0)
+    with pytest.raises(TrainingError, match=r"config\.net\.heads has 1 entries, the run has 2"):
+        run.begin("toy", {"net": {"dim": 4, "heads": (1,)}}, 0)
     with pytest.raises(TrainingError, match="seed is 1, the run has 0"):
         run.begin("toy", {"net": {"dim": 4, "heads": (1, 2)}}, 1)
 

@@ -24,7 +24,7 @@ from ritornello.ada.rows import Row, find_row, trained
 from ritornello.ada.scales import Scale, at_scale, find_scale
 from ritornello.ada.train_levels import LevelStage, PriorStage
 from ritornello.checkpoint import read_json, weights_hash, write_json
-from ritornello.config import to_dict
+from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus, scan
 from ritornello.data.jobs import Progress, exclusive
 from ritornello.errors import ConfigError, DataError
@@ -210,7 +210,8 @@ def train_row(experiment: Experiment, id: str, seed: int, display: Display) -> b
         stack, level = experiment.stack(row), len(row.below)
         stage = PriorStage(stack, symbols) if row.is_prior else LevelStage(stack, level, symbols)
         run = experiment.run(id, seed)
-        run.begin("ada", to_dict(stack), seed)
+        # What a row began before a setting was added to the config has that setting's default.
+        run.begin("ada", to_dict(stack), seed, lambda old: to_dict(from_dict(StackConfig, old)))
         _settle(run, stage.name, experiment)
         result = train_chain([stage], run, seed=seed, display=RowDisplay(display, id, seed))
         if not result.finished:

@@ -5,12 +5,14 @@ RUN/plan.json       time limit, steps per stage, time spent, every change of pla
 RUN/cache/          latents and codes; may be deleted, is made again
 RUN/model/          the trained model, playable when the last stage has been evaluated once
 RUN/STAGE/state/    the two newest training states
+RUN/lock            there while a process trains
 RUN/STAGE/          metrics.csv, curves.png, samples/, finished.json
 """
 
 import logging
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from ritornello.checkpoint import (
     write_json,
     write_tensors,
 )
+from ritornello.data.jobs import exclusive
 from ritornello.errors import CheckpointError, TrainingError
 from ritornello.training.state import TrainState
 
@@ -150,6 +153,18 @@ class RunFolder:
         """Where the plan is recorded."""
         return self.path / "plan.json"
 
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other processes from training this run; a killed process lets go of it.
+
+        Raises:
+            TrainingError: On entering, if another process trains it.
+        """
+        busy = TrainingError(
+            f"{self.path} is being trained by another process. Wait until it ends, stop it (it "
+            "saves what it has), or give another --run folder."
+        )
+        return exclusive(self.path / "lock", busy)
+
     def stage(self, name: str) -> StageFolder:
         """The folder of the stage `name`."""
         return StageFolder(self.path / name)
@@ -215,6 +230,13 @@ def _first_difference(asked: Any, known: Any, path: str) -> str | None:
             if difference:
                 return difference
         return None
-    if isinstance(asked, tuple):
-        asked = list(asked)
+    if isinstance(asked, list | tuple) and isinstance(known, list | tuple):
+        if len(asked) != len(known):
+            return f"{path} has {len(asked)} entries, the run has {len(known)}"
+        # Counted from 1, as overrides count: levels.1.batch.
+        pairs = (
+            _first_difference(value, known[index], f"{path}.{index + 1}")
+            for index, value in enumerate(asked)
+        )
+        return next((difference for difference in pairs if difference), None)
     return None if asked == known else f"{path} is {asked!r}, the run has {known!r}"
