@@ -1,10 +1,13 @@
+import errno
 import json
 import math
+import os
 
 import pytest
 import torch
 from torch import nn
 
+from ritornello import checkpoint
 from ritornello.checkpoint import (
     Card,
     find_model,
@@ -21,6 +24,7 @@ from ritornello.checkpoint import (
     write_checksums,
     write_config,
     write_metrics,
+    write_tensors,
 )
 from ritornello.errors import CheckpointError
 
@@ -241,3 +245,22 @@ def test_checksums_that_are_no_text_are_refused(tmp_path):
     sums.write_bytes(b"\xff" + sums.read_bytes()[1:])
     with pytest.raises(CheckpointError, match=r"altered or damaged|no checksum"):
         verify(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_weights_are_readable_by_whom_other_files_are(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(2)})
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(CheckpointError, match=r"cannot write .*a\.safetensors: .*No space left"):
+        write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(2)})

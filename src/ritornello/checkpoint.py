@@ -18,6 +18,7 @@ import json
 import math
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,11 @@ def read_json(path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors to a safetensors file and wait until they are on the disk."""
+    """Write named tensors to a safetensors file and wait until they are on the disk.
+
+    Raises:
+        CheckpointError: Names the file that could not be written, e.g. on a full disk.
+    """
     separate: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
@@ -73,9 +78,26 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         storage = value.untyped_storage().data_ptr()
         separate[name] = value.clone() if storage in seen else value
         seen.add(storage)
-    save_file(separate, path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        save_tensors(path, separate)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {path}: {error}. Is the disk full?") from error
+
+
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write contiguous tensors that share nothing, readable by whom any new file is readable.
+
+    Raises:
+        OSError, SafetensorError: It could not be written.
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file(tensors, path, metadata=metadata)
+    path.chmod(mode)  # safetensors puts a file of the owner's own in the place of this one
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -82,14 +82,15 @@ def add_level(parser: "ArgumentParser") -> None:
 def write_compressed(path: Path, kind: str, sequence: "Tensor", info: CompressedInfo) -> None:
     """Write `sequence` as tensor `kind` ("latents" or "codes") with `info`, whole or not at all."""
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+
+    from ritornello.checkpoint import save_tensors
 
     metadata = {"format": FORMAT, "info": json.dumps(asdict(info), sort_keys=True)}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file({kind: sequence.contiguous()}, partial, metadata=metadata)
+        save_tensors(partial, {kind: sequence.contiguous()}, metadata)
         os.replace(partial, path)
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise DataError(f"cannot write {path}: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
