@@ -214,3 +214,16 @@ def test_blocks_last_a_quarter_of_a_second_or_as_far_as_the_modulator_looks():
     players = players_of(drawn_levels(3), 200)
     # 50, 25 and 12.5 codes a second; 3 codes of reach
     assert [player.block for player in players] == [12, 6, 3]
+
+
+def test_a_codebook_of_a_large_batch_is_saved_as_the_vectors_it_is(tmp_path):
+    (level,) = drawn_levels(1)
+    book = level.bottleneck.codebook
+    vectors = book.vectors.clone()
+    for buffer in book.buffers():
+        buffer.mul_(1e6)
+    save_level(tmp_path, 0, level)
+    write_checksums(tmp_path)
+    again = load_level(tmp_path, 0, stack_config(1)).bottleneck.codebook
+    assert torch.equal(again.vectors, vectors.half().float())
+    assert torch.equal(again.counts, torch.ones_like(again.counts))

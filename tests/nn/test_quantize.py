@@ -70,3 +70,13 @@ def test_unused_codes_are_revived_on_queries():
     assert (queries == book.vectors[1]).all(-1).any()
     torch.testing.assert_close(book.vectors[[0, 2, 3]], kept[[0, 2, 3]])
     assert book.revive(queries, torch.Generator().manual_seed(0), below=0.1) == 0
+
+
+@pytest.mark.parametrize("alpha", [0.01, 1.0])
+def test_a_code_that_is_never_used_keeps_its_place(alpha):
+    book = EmaCodebook(2, 2)
+    book.sums.copy_(torch.tensor([[1.0, 1.0], [-9.0, -9.0]]))
+    queries = torch.ones(1, 8, 2)
+    for _ in range(1500):
+        book.follow(queries, book.nearest(queries), alpha)
+    assert book.vectors[1].tolist() == pytest.approx([-9, -9], rel=1e-4)

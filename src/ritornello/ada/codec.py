@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ritornello.ada.config import StackConfig
 from ritornello.ada.model import Ada, Prior
+from ritornello.ada.quantize import VqBottleneck
 from ritornello.ada.recordings import MULAW_SYMBOLS, encode_long
 from ritornello.ada.sampling import HeldBiases, Sampler, sampler_for
 from ritornello.audio.mulaw import mulaw_decode, mulaw_encode
@@ -47,8 +48,12 @@ def level_name(index: int) -> str:
 
 
 def save_level(folder: Path, index: int, ada: Ada) -> None:
-    """Write component `level1`, `level2`, ... in half precision."""
-    save_component(folder, level_name(index), ada, to_dict(ada.config), half=True)
+    """Write component `level1`, `level2`, ... in half precision; a codebook with counts of 1."""
+    tensors = dict(ada.state_dict())
+    if isinstance(ada.bottleneck, VqBottleneck):
+        book = ada.bottleneck.codebook.normalised()
+        tensors |= {f"bottleneck.codebook.{name}": value for name, value in book.items()}
+    save_component(folder, level_name(index), tensors, to_dict(ada.config), half=True)
 
 
 def load_level(folder: Path, index: int, config: StackConfig) -> Ada:

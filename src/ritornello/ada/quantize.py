@@ -72,7 +72,12 @@ class Bottleneck(nn.Module, ABC):
 
 
 class VqBottleneck(Bottleneck):
-    """Nearest codebook vector; the codebook follows by exponentially smoothed k-means (eq. 1)."""
+    """Nearest codebook vector; the codebook follows by exponentially smoothed k-means (eq. 1).
+
+    Deviation: with averaged weights (Polyak averaging) the encoder is a mean over steps, but the
+    codebook beside it is the trained one, as it was before the last step's `learn`: it is smoothed
+    already, by `alpha`, over queries of the trained encoder. The paper does not say which it takes.
+    """
 
     is_begun: Tensor
 
