@@ -23,7 +23,7 @@ def run(argv: list[str]) -> int:
     if absent or recorded["how"] not in ("whole", "stream"):
         raise DataError(
             f"{options.file} does not say how it was made (no {absent[0] if absent else 'how'} "
-            "in its comment); expected a generated file"
+            "in its comment); only files of `generate` and `stream --to FILE` can be replayed"
         )
     if options.out is not None:
         output_path(options.out, SUFFIXES, never=[options.file])
