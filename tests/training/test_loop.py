@@ -195,3 +195,13 @@ def test_the_run_remembers_its_threads_and_precision(tmp_path):
     assert kept["precision"] == "fp32"
     assert len(kept["tried"]) >= 1
     assert "measuring" not in train(run, ToyGame(steps=2), extend_s=0.2)[1]
+
+
+def test_a_run_that_another_process_trains_is_refused(tmp_path):
+    run = open_run(tmp_path / "run")
+    before = sorted(run.path.iterdir())
+    with run.held(), pytest.raises(TrainingError, match="being trained by another process"):
+        train(run, ToyCodec(steps=2))
+    assert sorted(run.path.iterdir()) == before
+    assert train(run, ToyCodec(steps=2))[0].finished
+    assert not (run.path / "lock").exists()

@@ -43,11 +43,15 @@ def completed(
 
 
 @contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
+def exclusive(lock: Path, refusal: Exception | None = None) -> Iterator[None]:
     """Hold the lock file `lock`; a second process waits here, and a killed one releases it.
 
     The ranks of a distributed run all prepare the same caches: the first one does the work, the
     others find it done. The file is gone afterwards.
+
+    Args:
+        lock: The file; its folder is made.
+        refusal: What a second process raises instead of waiting.
     """
     try:
         import fcntl
@@ -55,17 +59,22 @@ def exclusive(lock: Path) -> Iterator[None]:
         yield
         return
     lock.parent.mkdir(parents=True, exist_ok=True)
-    handle = lock.open("a")
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    while not _is_file(handle, lock):  # Whoever held it before has removed it since.
-        handle.close()
-        handle = lock.open("a")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    with handle:
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    how = fcntl.LOCK_EX if refusal is None else fcntl.LOCK_EX | fcntl.LOCK_NB
+    is_held = False
+    while not is_held:
+        with lock.open("a") as handle:
+            try:
+                fcntl.flock(handle, how)
+            except BlockingIOError:
+                if refusal is None:
+                    raise
+                raise refusal from None
+            is_held = _is_file(handle, lock)  # Else who held it before has removed it since.
+            if is_held:
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
 
 
 def _is_file(handle: IO[str], path: Path) -> bool:

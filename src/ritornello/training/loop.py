@@ -40,6 +40,7 @@ Under torchrun every process does the same; rank 0 alone looks, saves and shows.
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,9 +113,10 @@ def train_chain(
         display: Where to show the progress; stderr by default.
 
     Raises:
-        TrainingError: On divergence, or when the run has another plan.
+        TrainingError: On divergence, when the run has another plan, or when another process
+            trains it.
     """
-    with joined_world() as world:
+    with joined_world() as world, run.held() if world.is_first else nullcontext():
         display = (display or terminal_display()) if world.is_first else SilentDisplay()
         try:
             if not stages:
