@@ -195,6 +195,8 @@ def test_what_makes_no_sense_is_refused(stack, tmp_path):
         stack.generate(Request(), Options(temperatures=(1, 1)))
     with pytest.raises(ConfigError, match="0 < temperature"):
         Options(temperatures=(1, 0))
+    with pytest.raises(ConfigError, match=r"temperatures are \(\)"):
+        Options(temperatures=())
     with pytest.raises(ConfigError, match="precision is 'fp8'"):
         Options(precision="fp8")
     for level in (0, 3, -1):
@@ -218,3 +220,17 @@ def test_a_model_brings_its_own_temperatures():
     assert np.array_equal(again, wanted)
     with pytest.raises(ConfigError, match="3 numbers"):
         replace(stack.config, temperatures=(1.0, 1.0))
+
+
+def test_a_model_of_levels_alone_is_a_codec(tmp_path):
+    whole = drawn_stack(2)
+    whole.save(tmp_path / "whole")
+    AdaStack(whole.config, whole.levels, None).save(tmp_path / "levels")
+    levels = AdaStack.load(tmp_path / "levels")
+    heard = AdaStack.load(tmp_path / "whole").reconstruct(tone()).samples
+    assert np.array_equal(levels.reconstruct(tone()).samples, heard)
+    with pytest.raises(CapabilityError, match=r"has levels but no prior yet.*--from-codec"):
+        levels.generate(Request(seconds=0.1))
+    AdaStack(whole.config, whole.levels[:1], None).save(tmp_path / "first")
+    first = AdaStack.load(tmp_path / "first")
+    assert np.array_equal(first.reconstruct(tone()).samples, levels.reconstruct(tone(), 1).samples)

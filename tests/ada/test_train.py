@@ -1,6 +1,7 @@
 """`train ada` from a folder of audio to a stack that plays: whole, stopped, resumed, adapted."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,9 @@ from ritornello.ada.codec import load_level
 from ritornello.ada.config import StackConfig
 from ritornello.ada.generate import AdaStack
 from ritornello.ada.presets import PRESETS, nano
-from ritornello.ada.train import resolved_config
+from ritornello.ada.train import resolved_config, run_training
 from ritornello.ada.train_levels import stack_symbols
-from ritornello.checkpoint import find_model, read_tensors, saved_config, verify
+from ritornello.checkpoint import find_model, read_tensors, saved_config, verify, write_checksums
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError, TrainingError
 from ritornello.interfaces import Request
@@ -162,3 +163,18 @@ def test_every_preset_has_excerpts_that_its_codes_can_fill():
         stack = preset()
         for level in stack.levels:
             assert level.training.crop % level.hop == 0
+
+
+def test_what_a_stage_needs_is_asked_for_before_any_work(trained, tmp_path):
+    levels = tmp_path / "levels"
+    shutil.copytree(trained.model, levels)
+    shutil.rmtree(levels / "prior")
+    write_checksums(levels)
+    base = replace(trained.options, run=tmp_path / "run", data=(tmp_path / "not there",))
+    given = replace(base, preset=None, from_model=str(levels))
+    for unfreeze in (False, True):
+        with pytest.raises(ConfigError, match=r"no prior, which --from goes on .*--from-codec"):
+            run_training(replace(given, unfreeze_codec=unfreeze))
+    for stage in ("level2", "prior"):
+        with pytest.raises(ConfigError, match="train level1 first, with --stage level1"):
+            run_training(replace(base, stage=stage))

@@ -74,6 +74,8 @@ class Options:
         """Refuse values outside their ranges."""
         if self.temperatures is not None:
             object.__setattr__(self, "temperatures", tuple(self.temperatures))
+            if not self.temperatures:
+                raise ConfigError("temperatures are (); expected one for every network, or None")
             for temperature in self.temperatures:
                 if not 0 < temperature <= 4:
                     raise ConfigError(
@@ -116,25 +118,53 @@ class Instruments:
 class AdaStack(System):
     """A trained stack: autoencoders from the audio up, and the prior above them.
 
-    Without levels it is a plain WaveNet on audio.
+    Without levels it is a plain WaveNet on audio. Without a prior, which is trained last, it makes
+    no music yet, but its levels are a codec.
+
+    Args:
+        config: Of all of it.
+        levels: From the audio up.
+        prior: The top; None when it has not been trained.
     """
 
     name: ClassVar[str] = "ada"
     capabilities: ClassVar[frozenset[str]] = frozenset({"continue", "stream", "reconstruct"})
     channels = 1
 
-    def __init__(self, config: StackConfig, levels: Sequence[Ada], prior: Prior) -> None:
-        self.config, self.levels, self.prior = config, tuple(levels), prior
+    def __init__(self, config: StackConfig, levels: Sequence[Ada], prior: Prior | None) -> None:
+        self.config, self.levels, self._prior = config, tuple(levels), prior
         self.sample_rate = config.sample_rate
         self.hop_samples = hop_samples(self.levels)
+        self._players: dict[str, tuple[LevelPlayer, ...]] = {}
         self._instruments: dict[str, Instruments] = {}
 
     @classmethod
     def load(cls, folder: Path) -> "AdaStack":
-        """The model saved in `folder`, in float32."""
+        """The model saved in `folder`, in float32; levels may be all it has."""
         config = saved_config(folder, cls.name, StackConfig)
-        levels = [load_level(folder, index, config) for index in range(len(config.levels))]
-        return cls(config, levels, load_prior(folder, config))
+        depth = len(config.levels)
+        if not depth or (folder / "prior").is_dir():
+            prior = load_prior(folder, config)
+        else:  # Levels are trained bottom up, so those there are the lowest.
+            prior = None
+            depth = max(1, sum((folder / level_name(index)).is_dir() for index in range(depth)))
+        levels = [load_level(folder, index, config) for index in range(depth)]
+        return cls(config, levels, prior)
+
+    @property
+    def prior(self) -> Prior:
+        """The top.
+
+        Raises:
+            CapabilityError: It has not been trained.
+        """
+        if self._prior is None:
+            raise CapabilityError(
+                "this model has levels but no prior yet, so it makes no music: train one on its "
+                "codes with `ritornello train ada --from-codec MODEL ...`. It can reconstruct, "
+                "encode and decode."
+            )
+        return self._prior
 
     def save(self, folder: Path) -> None:
         """Write the model, weights in half precision."""
@@ -142,7 +172,8 @@ class AdaStack(System):
             write_config(place, self.name, to_dict(self.config))
             for index, ada in enumerate(self.levels):
                 save_level(place, index, ada)
-            save_prior(place, self.prior)
+            if self._prior is not None:
+                save_prior(place, self._prior)
             write_checksums(place)
 
     # -------------------------------------------------------------- the codec
@@ -168,7 +199,7 @@ class AdaStack(System):
         return AdaCodec(
             self.levels[:level],
             self.sample_rate,
-            players=self.instruments("fp32").players[:level],
+            players=self.players("fp32")[:level],
             temperatures=self.config.temperatures[:level] or None,
         )
 
@@ -178,7 +209,7 @@ class AdaStack(System):
         What the codes do not say is drawn anew, always with the same numbers.
         """
         codec = self.codec_at(len(self.levels) if level is None else level)
-        self._announce(self.instruments("fp32"), audio.duration_s)
+        self._announce(codec.players[0].sampler, audio.duration_s)
         wave = torch.from_numpy(self._mono(audio))[None]
         again = codec.decode(codec.encode(wave), wave.shape[-1])
         return Audio(samples=again[0].numpy(), sample_rate=self.sample_rate)
@@ -205,7 +236,7 @@ class AdaStack(System):
         """The same piece block by block: the prompt first, then new music, endless if asked.
 
         Raises:
-            CapabilityError: For what this model cannot do.
+            CapabilityError: For what this model cannot do, or when its prior is not trained.
             AudioError: A prompt shorter than one code of the topmost level.
             ConfigError: As many temperatures as there are networks were expected.
         """
@@ -216,13 +247,13 @@ class AdaStack(System):
                 f"ada cannot do {', '.join(sorted(unable))}; it can do "
                 f"{', '.join(sorted(self.capabilities))}"
             )
+        instruments = self.instruments(options.precision)
         draws = self._draws(request, options)
         prompt = self.prompt(request.prompt) if request.prompt else None
         time = None
         if request.seconds is not None:
             time = max(1, round(request.seconds * self.sample_rate))
-        instruments = self.instruments(options.precision)
-        self._announce(instruments, request.seconds)
+        self._announce(instruments.prior, request.seconds)
         return self._blocks(instruments, draws, prompt, time)
 
     def _blocks(
@@ -268,12 +299,18 @@ class AdaStack(System):
         for block in count():
             yield draws.sample(instruments.prior, state, block, shape=(1, instruments.prior_block))
 
+    def players(self, precision: str) -> tuple[LevelPlayer, ...]:
+        """Players of all levels in `precision`, lowest first; made once."""
+        if precision not in self._players:
+            self._players[precision] = players_of(self.levels, self.sample_rate, precision)
+        return self._players[precision]
+
     def instruments(self, precision: str) -> Instruments:
         """Samplers of all networks in `precision`; made once."""
         if precision not in self._instruments:
             rate_hz = self.sample_rate / self.hop_samples
             self._instruments[precision] = Instruments(
-                players=players_of(self.levels, self.sample_rate, precision),
+                players=self.players(precision),
                 prior=sampler_for(self.prior, precision),
                 prior_block=max(1, round(BLOCK_S * rate_hz)),
                 precision=precision,
@@ -321,7 +358,7 @@ class AdaStack(System):
     def _heard_frames(self) -> int:
         """Symbols of the prior that the end of a prompt has, for every network to hear enough."""
         heard, hop = 0, 1
-        for player in self.instruments("fp32").players:
+        for player in self.players("fp32"):
             hop *= player.ada.config.hop
             heard = max(heard, player.past_frames * hop)
         context = self.codec.context_frames if self.codec else 0
@@ -329,9 +366,9 @@ class AdaStack(System):
 
     # -------------------------------------------------------------- how long it takes
 
-    def _announce(self, instruments: Instruments, seconds: float | None) -> None:
+    def _announce(self, sampler: Sampler, seconds: float | None) -> None:
         """Say beforehand that the plain way will take long, and what would help."""
-        if instruments.prior.path != "torch":
+        if sampler.path != "torch":
             return
         times = self.plain_seconds_per_second()
         takes_s = times * (seconds or DEFAULT_SECONDS)
@@ -351,4 +388,4 @@ class AdaStack(System):
         for ada in self.levels:
             total_s += rate_hz * plain_step_s(ada.local)
             rate_hz /= ada.config.hop
-        return total_s + rate_hz * plain_step_s(self.prior)
+        return total_s + (rate_hz * plain_step_s(self._prior) if self._prior else 0.0)

@@ -58,6 +58,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
         stages = asked_stages(options, chain(options, stack, Corpus([]), run, start))
         estimates = estimate_chain(stages, seed=seed, time_limit_s=options.time_limit_s)
         return {"plan": [asdict(estimate) for estimate in estimates]}
+    refuse_gap(options.stage, stack, taken, run)
     corpus = usable_corpus(options, run)
     refuse_short(corpus, stack)
     run.begin("ada", to_dict(stack), seed, lambda old: to_dict(from_dict(StackConfig, old)))
@@ -112,7 +113,14 @@ def resolved_config(
         stack = saved_config(start, "ada", StackConfig)
     elif start is not None:
         theirs = saved_config(start, "ada", StackConfig)
-        stack = replace(PRESETS[preset](), sample_rate=theirs.sample_rate, levels=theirs.levels)
+        ours = PRESETS[preset]()
+        symbols = theirs.levels[-1].quantiser.codes if theirs.levels else ours.prior.symbols
+        stack = replace(
+            ours,
+            sample_rate=theirs.sample_rate,
+            levels=theirs.levels,
+            prior=replace(ours.prior, symbols=symbols),
+        )
     else:
         stack = PRESETS[preset]()
     return with_overrides(stack, options.overrides)
@@ -122,8 +130,13 @@ def taken_levels(options: TrainOptions, stack: StackConfig, start: Path | None) 
     """Names of the levels that are taken over and not trained.
 
     Raises:
-        ConfigError: Settings that their weights cannot be used with.
+        ConfigError: Settings that their weights cannot be used with, or no prior to go on from.
     """
+    if start is not None and options.from_model is not None and not (start / "prior").is_dir():
+        raise ConfigError(
+            f"{start} has levels but no prior, which --from goes on training. Use --from-codec to "
+            "take its levels and train a new prior."
+        )
     if start is None or options.unfreeze_codec:
         return []
     theirs = saved_config(start, "ada", StackConfig)
@@ -162,6 +175,23 @@ def refuse_other_beginning(run: RunFolder, stack: StackConfig, taken: list[str])
             raise ConfigError(
                 f"{run.path} has taken {name} over from another model; repeat the --from or "
                 "--from-codec it was begun with to resume it."
+            )
+
+
+def refuse_gap(stage: str | None, stack: StackConfig, taken: list[str], run: RunFolder) -> None:
+    """Refuse to train one `stage` alone before the levels whose codes it is trained on.
+
+    Raises:
+        ConfigError: Names the level to train first.
+    """
+    names = [*map(level_name, range(len(stack.levels))), "prior"]
+    if stage not in names:
+        return
+    for name in names[: names.index(stage)]:
+        if name not in taken and not (run.model / name).is_dir():
+            raise ConfigError(
+                f"{stage} is trained on codes that {run.path} does not have yet: train {name} "
+                f"first, with --stage {name}, or leave --stage out to train all in order"
             )
 
 
