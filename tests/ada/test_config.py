@@ -59,6 +59,7 @@ def test_alphabets_must_meet():
     [
         (lambda: QuantiserConfig(kind="fsq"), "quantiser.kind"),
         (lambda: QuantiserConfig(alpha=0.0), "alpha"),
+        (lambda: QuantiserConfig(codes=65_537), "2 to 65536"),
         (lambda: AdaConfig(hop=0), "hop"),
         (lambda: AdaConfig(encoder_input="raw"), "encoder_input"),
         (lambda: replace(large_wavenet(), layers=0), "layers"),

@@ -130,7 +130,7 @@ class QuantiserConfig:
     def __post_init__(self) -> None:
         """Refuse unknown kinds and impossible numbers."""
         _require(self.kind in QUANTISERS, "quantiser.kind", self.kind, f"one of {QUANTISERS}")
-        _require(self.codes >= 2, "quantiser.codes", self.codes, "at least 2")
+        _require(2 <= self.codes <= 2**16, "quantiser.codes", self.codes, "2 to 65536")
         _require(self.dim >= 1, "quantiser.dim", self.dim, "at least 1")
         _require(0 < self.alpha <= 1, "quantiser.alpha", self.alpha, "0 < alpha <= 1")
         for name in ("beta", "revive_below", "nu"):
