@@ -1,12 +1,20 @@
 """The page of a table: means and spreads, verdicts by the stated rule, nothing made up."""
 
+from pathlib import Path
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ritornello.ada import tables
-from ritornello.ada.published import ORDERINGS, Ordering
+from ritornello.ada.experiments import Experiment, codes_scored
+from ritornello.ada.published import HEARD, ORDERINGS, Ordering
+from ritornello.ada.recordings import SymbolCorpus
+from ritornello.ada.rows import ROWS
+from ritornello.ada.scales import at_scale, mini, nano, paper
 from ritornello.ada.tables import over_seeds, verdict
+from ritornello.ada.train_levels import LevelStage
 
 ORDERING = Ordering(lower="1.3", higher="1.2", because="a reason")
 
@@ -64,6 +72,7 @@ def told(number, rows):
         "rows": rows,
         "rule": tables.RULE,
         "orderings": [verdict(one, [], []).as_json() for one in ORDERINGS[number]],
+        "heard": [{"found": one, "verdict": tables.NEEDS_LISTENERS} for one in HEARD[number]],
         "notes": ["a note"],
     }
 
@@ -74,6 +83,8 @@ def a_row(id, *, ours, published):
         "row": id,
         "name": "a model",
         "seeds": [{}] * bool(ours),
+        "steps": [600] * bool(ours),
+        "symbols_per_step": [4096] * bool(ours),
         "receptive_field": 61,
         "receptive_field_samples": 393_000,
         "receptive_field_ms": 24_556.0,
@@ -87,7 +98,9 @@ def test_the_page_prints_ours_beside_the_papers():
     nll = {"mean": 2.5, "spread": 0.1, "seeds": 2}
     rows = [a_row("1.2", ours={"nll": nll}, published={"nll": 0.734, "perplexity": 227.3})]
     page = tables.markdown(told(1, rows), "ritornello reproduce ada-table-1 -o x", "table-1.png")
-    assert "| 1.2 | a model | 61 | 1 | - | - | 2.500 ± 0.050 | 0.734 | - | 227.3 |" in page
+    assert "| 1.2 | a model | 61 | 1 | 600 x 4,096 | - | - | 2.500 ± 0.050 | 0.734 |" in page
+    assert "| 0.734 | - | 227.3 |" in page
+    assert "What the paper heard" not in page
     assert "| nll of 1.3 < 1.2 |" in page
     assert page.count("not trained yet") == len(ORDERINGS[1])
     assert "    ritornello reproduce ada-table-1 -o x" in page
@@ -99,4 +112,47 @@ def test_ratings_that_are_not_known_are_not_made_up():
     page = tables.markdown(told(3, rows), "command", "table-3.png")
     line = next(line for line in page.splitlines() if line.startswith("| 3.6 "))
     assert line.endswith("| not available | not available |")
+    assert page.count("needs listeners: `ritornello listen serve`") == len(HEARD[3]) == 2
     assert "| 393,000 | 24,556 | 24,556 | 24,576 |" in line
+
+
+def at(scale):
+    experiment = Experiment(
+        folder=Path(), scale=scale, manifest=Path(), digest="", precision="fp32"
+    )
+    return lambda *rows: " ".join(tables.notes_on_rows(experiment, rows))
+
+
+def test_the_page_names_rows_that_see_further_than_their_excerpts():
+    notes = at(mini())
+    assert "Row 3.3 could see 16,383 symbols, but learns from excerpts of 4,096" in notes("3.3")
+    assert "Row 3.2 could see" in notes("3.2")
+    assert "could see" not in notes("1.1", "1.2", "2.6", "3.5")
+    assert "could see" not in at(paper())(*ROWS)
+
+
+def test_the_page_names_perplexities_of_few_codes_and_how_figures_are_made():
+    notes = at(mini())
+    assert "The perplexity of row 1.7 is an underestimate: it is of 2,720 codes" in notes("1.7")
+    assert "perplexity" not in notes("1.1", "1.2", "2.4", "3.5")
+    assert "here both are of averaged weights" in notes("1.1")
+    assert "codes depend on both sides" in notes("1.2")
+    assert "codes depend on both sides" not in notes("1.1")
+
+
+@pytest.mark.parametrize(("id", "scale"), [("1.7", mini()), ("1.2", nano()), ("2.4", mini())])
+def test_codes_are_counted_as_the_stage_scores_them(id, scale):
+    class Zeros(SymbolCorpus):
+        def __init__(self):
+            pass
+
+        def draw(self, draw, steps, batch, split):
+            return torch.zeros(batch, steps, dtype=torch.int64)
+
+        def split_to_judge(self, steps):
+            return "valid"
+
+    row = ROWS[id]
+    stack = at_scale(row.stack(), scale)
+    excerpts = LevelStage(stack, len(row.below), Zeros()).held_out()
+    assert codes_scored(row, stack) == excerpts.numel() // stack.levels[len(row.below)].hop

@@ -1,6 +1,7 @@
 """The paper's experiments in one folder: what a row trains on, training it, what is kept of it.
 
     FOLDER/experiment.json          scale, music and precision; another one is refused
+    FOLDER/manifest.jsonl           the music, where it was given as a folder of audio
     FOLDER/cache/                   mu-law symbols, and the codes of finished rows
     FOLDER/rows/1.2-seed0/          the run of a row: resumable, with its model
     FOLDER/rows/1.2-seed0.json      its figures, once it is finished
@@ -9,6 +10,8 @@ All tables share a folder: a row that stands on the codes of another finds it tr
 on codes always read those of seed 0, so that seeds differ in the training of the row alone.
 """
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ritornello.ada import train_levels
 from ritornello.ada.codec import load_level, load_prior
-from ritornello.ada.config import StackConfig
+from ritornello.ada.config import StackConfig, StageConfig
 from ritornello.ada.generate import AdaStack
 from ritornello.ada.recordings import SymbolCorpus, audio_symbols, code_symbols
 from ritornello.ada.rows import Row, find_row, trained
@@ -33,7 +37,9 @@ from ritornello.training.loop import train_chain
 from ritornello.training.plan import Plan, StagePlan
 from ritornello.training.run import RunFolder, StageFolder
 
-EXPERIMENT_FILE = "experiment.json"
+EXPERIMENT_FILE, MANIFEST_FILE = "experiment.json", "manifest.jsonl"
+TRAINED_BY = ("narrower", "shorter", "layers", "training", "train_s", "valid_s")
+"""What of a scale the figures of a row depend on."""
 CURVE_POINTS = 100
 BELOW_SEED = 0
 """The seed whose codes all rows above learn from."""
@@ -100,8 +106,9 @@ def open_experiment(
         progress: Called while a folder of audio is scanned.
 
     Raises:
-        ConfigError: The folder holds an experiment of another scale or other music, or there is
-            neither music nor a begun experiment.
+        ConfigError: The folder holds an experiment of another scale or other music, or rows
+            trained with other numbers than the scale now has, or there is neither music nor a
+            begun experiment. What is in the folder stays as it was.
         DataError: No usable recordings.
     """
     file = folder / EXPERIMENT_FILE
@@ -114,14 +121,16 @@ def open_experiment(
         )
     if data is None and not known:
         raise ConfigError(f"{folder} holds no experiment yet; say what to learn from with --data")
-    manifest = Path(known["manifest"]) if data is None else _manifest(folder, data, progress)
-    corpus = part_of(Corpus.load(manifest), chosen)
-    if not len(corpus.split("train")):
-        raise DataError(f"there is no usable recording to learn from in {data or manifest}")
-    if known and known["digest"] != corpus.digest:
-        raise ConfigError(
-            f"{folder} holds an experiment on other music; give another folder, or the same music"
-        )
+    if "sizes" in known:
+        _refuse_other_sizes(folder, chosen, from_dict(Scale, known["sizes"]))
+    _refuse_other_steps(folder, chosen)
+    if data is None:
+        manifest = Path(known["manifest"])
+    elif data.is_file():
+        manifest = data
+    else:
+        manifest = _scanned(folder, data, chosen, known, progress)
+    corpus = _used(manifest, data or manifest, chosen, folder, known)
     experiment = Experiment(
         folder=folder,
         scale=chosen,
@@ -131,6 +140,7 @@ def open_experiment(
     )
     told = {
         "scale": chosen.name,
+        "sizes": to_dict(chosen),
         "manifest": str(experiment.manifest),
         "digest": experiment.digest,
         "precision": experiment.precision,
@@ -141,13 +151,85 @@ def open_experiment(
     return experiment
 
 
-def _manifest(folder: Path, data: Path, progress: Progress | None) -> Path:
-    """The manifest that `data` is, or that of the folder of audio."""
-    if data.is_file():
-        return data
-    manifest = folder / "manifest.jsonl"
-    scan(data, manifest=manifest, progress=progress)
+def _refuse_other_sizes(folder: Path, ours: Scale, known: Scale) -> None:
+    """Refuse to go on where the scale of that name has become another one."""
+    for name in TRAINED_BY:
+        now, then = getattr(ours, name), getattr(known, name)
+        if now != then:
+            raise ConfigError(
+                f"{folder} holds an experiment at a scale {ours.name} with {name} {then}, which "
+                f"now is {now}: rows could not be compared; give another folder"
+            )
+
+
+def _refuse_other_steps(folder: Path, scale: Scale) -> None:
+    """Refuse finished rows of other training than the scale's: equal steps are what a table is."""
+    for file in sorted((folder / "rows").glob("*-seed*.json")):
+        told = read_json(file)
+        row = find_row(told["row"])
+        training = row_training(row, at_scale(row.stack(), scale))
+        ours = training.steps, training.batch * training.crop
+        theirs = told["steps"], told["symbols_per_step"]
+        if ours != theirs:
+            raise ConfigError(
+                f"{file} is a row of {theirs[0]} steps of {theirs[1]} symbols; at scale "
+                f"{scale.name} it has {ours[0]} of {ours[1]}: rows could not be compared. Give "
+                "another folder, or delete that file and the folder of its name to train it again"
+            )
+
+
+def _scanned(
+    folder: Path, data: Path, scale: Scale, known: Mapping[str, Any], progress: Progress | None
+) -> Path:
+    """The manifest of a folder of audio, kept in the experiment's folder.
+
+    A begun experiment's own manifest gives way only to one of the same music: music that is
+    refused must not take it away.
+    """
+    manifest = folder / MANIFEST_FILE
+    if not known:
+        scan(data, manifest=manifest, progress=progress)
+        return manifest
+    new = folder / f"new-{MANIFEST_FILE}"
+    with exclusive(folder / f"{new.name}.scan.lock"):
+        if manifest.exists():  # what is measured already is not measured again
+            shutil.copyfile(manifest, new)
+        try:
+            scan(data, manifest=new, progress=progress)
+            _used(new, data, scale, folder, known)
+            new.replace(manifest)
+        finally:
+            new.unlink(missing_ok=True)
     return manifest
+
+
+def _used(
+    manifest: Path, data: Path, scale: Scale, folder: Path, known: Mapping[str, Any]
+) -> Corpus:
+    """The part of the music that is used, which is the begun experiment's if there is one."""
+    corpus = part_of(Corpus.load(manifest), scale)
+    if not len(corpus.split("train")):
+        raise DataError(f"there is no usable recording to learn from in {data}")
+    if known and known["digest"] != corpus.digest:
+        raise ConfigError(
+            f"{folder} holds an experiment on other music; give another folder, or the same music"
+        )
+    return corpus
+
+
+def row_training(row: Row, stack: StackConfig) -> StageConfig:
+    """How the row's own network is trained, of its whole model."""
+    return stack.prior.training if row.is_prior else stack.levels[len(row.below)].training
+
+
+def codes_scored(row: Row, stack: StackConfig) -> int:
+    """Codes that the perplexity of an autoencoder's row is of: those of the excerpts it scores."""
+    level = stack.levels[len(row.below)]
+    crop, batch = level.training.crop, level.training.batch
+    scored = crop - min(level.local.receptive_field, crop // 2)
+    most = train_levels.SCORED_STEPS * batch
+    excerpts = max(2, min(train_levels.SCORED_SYMBOLS // scored, most))
+    return excerpts * (crop // level.hop)
 
 
 def music(corpus: Corpus) -> dict[str, dict[str, float]]:

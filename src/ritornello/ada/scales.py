@@ -96,7 +96,7 @@ def mini() -> Scale:
 
 
 def paper() -> Scale:
-    """As published: sizes, steps and data as given."""
+    """As published: sizes, steps and data as given; excerpts, which are not, hold what is seen."""
     return Scale(name="paper", says="sizes and steps as published")
 
 
@@ -135,18 +135,17 @@ def _level(level: AdaConfig, scale: Scale) -> AdaConfig:
 
 def _prior(prior: PriorConfig, scale: Scale) -> PriorConfig:
     network = _network(prior.network, scale)
-    if scale.training is None:
-        return replace(prior, network=network)
-    training = _long_excerpts(scale.training, network.receptive_field)
+    training = _long_excerpts(scale.training or prior.training, network.receptive_field)
     return replace(prior, network=network, training=training)
 
 
 def _long_excerpts(training: StageConfig, receptive_field: int) -> StageConfig:
-    """The longest excerpts of a step's symbols that the receptive field can use."""
-    batch = training.batch
-    while batch > 1 and training.batch * training.crop // batch < receptive_field:
-        batch -= 1
-    return replace(training, batch=batch, crop=training.batch * training.crop // batch)
+    """As many excerpts of a step's symbols as hold the receptive field; else one of all of them."""
+    symbols = training.batch * training.crop
+    batches = [count for count in range(1, training.batch + 1) if symbols % count == 0]
+    fitting = [count for count in batches if symbols // count >= receptive_field]
+    batch = max(fitting, default=1)
+    return replace(training, batch=batch, crop=symbols // batch)
 
 
 def _network(network: WaveNetConfig, scale: Scale) -> WaveNetConfig:
