@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -13,8 +14,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ritornello.ada import tune
 from ritornello.ada.presets import nano
-from ritornello.ada.tune import Record, TuneOptions, resolved_rules, resolved_stack, state_hash
+from ritornello.ada.tune import (
+    Record,
+    TuneOptions,
+    resolved_rules,
+    resolved_stack,
+    run_replay,
+    run_tuning,
+    state_hash,
+)
 from ritornello.ada.tune_member import Member, Task, follow, level_stage
 from ritornello.ada.tune_picture import draw_lineage, spans
 from ritornello.ada.tune_population import (
@@ -32,7 +42,7 @@ from ritornello.ada.tune_schedule import Piece, Schedule
 from ritornello.checkpoint import read_json, write_json
 from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import scan
-from ritornello.errors import ConfigError, DataError, TrainingError
+from ritornello.errors import CheckpointError, ConfigError, DataError, TrainingError
 from ritornello.training.logs import SilentDisplay
 from ritornello.training.run import RunFolder
 
@@ -437,6 +447,117 @@ def test_only_a_vq_level_is_tuned(tmp_path):
         resolved_stack(amae, None)
     with pytest.raises(ConfigError, match="has levels 1 to 2"):
         resolved_stack(options_of(tmp_path, level=3, below="x"), None)
+
+
+def test_a_codebook_is_repaired_by_copying_alone_unless_asked_otherwise(tmp_path):
+    stack = resolved_stack(options_of(tmp_path), None)
+    assert [level.quantiser.revive_below for level in stack.levels] == [0, 0.02]
+    asked = options_of(tmp_path, overrides=("levels.1.quantiser.revive_below=0.01",))
+    assert resolved_stack(asked, None).levels[0].quantiser.revive_below == 0.01
+
+
+# ---- folders ---------------------------------------------------------------------------------
+
+
+class Told(SilentDisplay):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture
+def breed_alone(monkeypatch):
+    """Members train one after the other here, without Ray, and all end with `failure`."""
+
+    def prepare(failure=""):
+        def breed(task, rules, starts, folder, resources, heard):
+            stage = level_stage(task)
+            stage.prepare()
+            for start in starts:
+                place = folder / "ray" / str(start.member)
+                place.mkdir(parents=True)
+                member = Member(task, stage, rules.steps)
+                member.set(start.alpha, start.beta)
+                member.train(rules.steps)
+                member.save(place, start.member)
+                told = {"alpha": start.alpha, "beta": start.beta, "failure": failure}
+                told |= {"checkpoint": place.relative_to(folder).as_posix()}
+                heard(point(start.member, rules.steps, 1.0 + start.member, **told))
+            return True
+
+        monkeypatch.setattr(tune, "require_ray", lambda address: None)
+        monkeypatch.setattr(tune, "breed", breed)
+
+    return prepare
+
+
+def small_tuning(tmp_path, **more):
+    values = {"data": (tmp_path / "music",), "preset": "nano", "overrides": SMALLER}
+    values |= {"population": 2, "steps": 1, "burn_in": 0}
+    return TuneOptions(folder=tmp_path / "tuned", **values | more)
+
+
+def test_a_finished_tuning_is_replayed_without_caches_and_the_files_of_ray(tmp_path, breed_alone):
+    breed_alone()
+    write_music(tmp_path / "music")
+    result = run_tuning(small_tuning(tmp_path), SilentDisplay())
+    shutil.rmtree(tmp_path / "tuned" / "cache")
+    shutil.rmtree(tmp_path / "tuned" / "ray")
+    assert run_replay(tmp_path / "tuned", tmp_path / "again", SilentDisplay())["identical"]
+    assert run_tuning(small_tuning(tmp_path), SilentDisplay()) == result
+    (tmp_path / "tuned" / "manifest.jsonl").unlink()
+    with pytest.raises(CheckpointError, match="own command writes it again"):
+        run_replay(tmp_path / "tuned", tmp_path / "again", SilentDisplay())
+
+
+def test_a_population_that_ends_collapsed_is_told_as_that(tmp_path, breed_alone):
+    breed_alone("collapsed")
+    write_music(tmp_path / "music")
+    display = Told()
+    result = run_tuning(small_tuning(tmp_path), display)
+    assert result["best_collapsed"]
+    assert "Warning: every member has failed" in display.lines[-1]
+    assert "perplexity of 9.0 of 64 codes" in display.lines[-1]
+    assert (tmp_path / "tuned" / "model" / "level1").is_dir()
+
+
+def test_a_tuning_goes_on_with_its_own_music_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "require_ray", lambda address: None)
+    monkeypatch.setattr(tune, "breed", lambda *anything: False)
+    write_music(tmp_path / "music")
+    write_music(tmp_path / "other")
+    (tmp_path / "other" / "a.wav").unlink()
+    assert not run_tuning(small_tuning(tmp_path), SilentDisplay())["finished"]
+    file = tmp_path / "tuned" / "manifest.jsonl"
+    manifest = file.read_text("utf-8")
+    with pytest.raises(TrainingError, match=r"on other music; .* another folder with -o"):
+        run_tuning(small_tuning(tmp_path, data=(tmp_path / "other",)), SilentDisplay())
+    with pytest.raises(TrainingError, match=r"rules.steps is 2.* another folder with -o"):
+        run_tuning(small_tuning(tmp_path, steps=2), SilentDisplay())
+    assert file.read_text("utf-8") == manifest
+    assert not list((tmp_path / "tuned").glob("new-*"))
+
+
+def test_a_tuning_from_before_a_setting_was_added_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "require_ray", lambda address: None)
+    monkeypatch.setattr(tune, "breed", lambda *anything: False)
+    write_music(tmp_path / "music")
+    run_tuning(small_tuning(tmp_path), SilentDisplay())
+    run = RunFolder(tmp_path / "tuned")
+    known = read_json(run.path / "config.json")
+    del known["config"]["music"], known["config"]["rules"]["collapse"]
+    del known["config"]["stack"]["levels"][0]["training"]["replaced"]
+    write_json(run.path / "config.json", known)
+    # The manifest lay among the caches then.
+    (run.path / "manifest.jsonl").rename(run.cache / "manifest.jsonl")
+    write_music(tmp_path / "other")
+    (tmp_path / "other" / "a.wav").unlink()
+    with pytest.raises(TrainingError, match="on other music"):
+        run_tuning(small_tuning(tmp_path, data=(tmp_path / "other",)), SilentDisplay())
+    assert not run_tuning(small_tuning(tmp_path), SilentDisplay())["finished"]
+    assert (run.path / "manifest.jsonl").is_file()
 
 
 # ---- on Ray ----------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """`ritornello tune ada`: population based training of one level, and of its schedule alone.
 
-    DIR/config.json      what is tuned, with the seed
+    DIR/config.json      what is tuned, with the seed and a hash of the music
+    DIR/manifest.jsonl   the music
     DIR/lineage.json     alpha, beta, NLL and perplexity of every member over steps; who copied whom
     DIR/lineage.png      the same as a picture
     DIR/schedule.json    alpha and beta along the path that led to the best member
     DIR/result.json      the best member, and a hash of what it has learnt
     DIR/model/           the best member as a level of a model folder
-    DIR/cache/           manifest and symbols; may be deleted when done
+    DIR/cache/           symbols; may be deleted when done
     DIR/ray/             Ray's own, with the members' training states; may be deleted when done
 
 The record is written at every report and is all that an interrupted population needs to go on.
@@ -21,6 +22,7 @@ from typing import Any
 
 from ritornello.ada.config import StackConfig
 from ritornello.ada.presets import PRESETS
+from ritornello.ada.tune_folder import begin, begin_tuning, finished_result, task_of
 from ritornello.ada.tune_member import Member, Task, follow, level_stage
 from ritornello.ada.tune_picture import draw_lineage
 from ritornello.ada.tune_population import Lineage, Point, TuneRules, beginnings
@@ -37,8 +39,7 @@ from ritornello.checkpoint import (
     write_metrics,
 )
 from ritornello.config import from_dict, nearest, to_dict, with_overrides
-from ritornello.data.corpus import scan
-from ritornello.errors import CheckpointError, ConfigError, DataError, TrainingError
+from ritornello.errors import CheckpointError, ConfigError, TrainingError
 from ritornello.training.logs import Display, duration
 from ritornello.training.run import RunFolder
 
@@ -108,7 +109,7 @@ def run_tuning(options: TuneOptions, display: Display) -> dict[str, Any]:
         ConfigError: Settings that do not exist or do not fit each other.
         DataError: No usable recordings.
         CheckpointError: A model below that is damaged or of another system.
-        TrainingError: All members diverged, or the folder belongs to other settings.
+        TrainingError: All members diverged, or the folder belongs to other settings or music.
         MissingDependencyError: Ray is not installed.
     """
     require_ray(options.resources.address)
@@ -118,9 +119,11 @@ def run_tuning(options: TuneOptions, display: Display) -> dict[str, Any]:
     run = RunFolder(options.folder.resolve())
     settings = {"stack": to_dict(stack), "rules": to_dict(rules), "level": options.level}
     settings |= {"precision": options.precision, "below": below and str(below.resolve())}
-    run.begin("ada", settings, options.seed)
+    begin_tuning(run, options.data, settings, options.seed)
     task = task_of(run)
-    scan_usable(options.data, Path(task.manifest))
+    result = finished_result(run)
+    if result is not None:
+        return result
     level_stage(task).prepare()
     lineage = known_lineage(run)
     starts = lineage.resumable(rules) or [
@@ -160,7 +163,11 @@ def _breed_on(
 
 
 def resolved_stack(options: TuneOptions, below: Path | None) -> StackConfig:
-    """The preset with overrides; what lies below the level is that of the model below."""
+    """The preset with overrides; what lies below the level is that of the model below.
+
+    Members do not place dead codes anew unless an override says so: as in the paper, a codebook is
+    repaired by copying another member, so that alpha and beta are judged by what they do alone.
+    """
     stack = PRESETS[options.preset]()
     if not 1 <= options.level <= len(stack.levels):
         raise ConfigError(
@@ -173,7 +180,8 @@ def resolved_stack(options: TuneOptions, below: Path | None) -> StackConfig:
             raise CheckpointError(f"{below} is no ada model; expected one to tune a level of")
         del values["format_version"]
         stack = upon(stack, from_dict(StackConfig, values), options.level - 1, below)
-    stack = with_overrides(stack, options.overrides)
+    alone = f"levels.{options.level}.quantiser.revive_below=0"
+    stack = with_overrides(stack, (alone, *options.overrides))
     kind = stack.levels[options.level - 1].quantiser.kind
     if kind != "vq":
         raise ConfigError(
@@ -205,34 +213,6 @@ def resolved_rules(options: TuneOptions, stack: StackConfig) -> TuneRules:
         burn_in=burn_in,
         collapse=options.collapse,
     )
-
-
-def task_of(run: RunFolder) -> Task:
-    """What the population of a tuning's folder trains."""
-    settings = run.settings()
-    if settings is None or "rules" not in settings["config"]:
-        raise CheckpointError(f"{run.path} is no folder that `ritornello tune ada` has written")
-    config = settings["config"]
-    return Task(
-        stack=config["stack"],
-        index=config["level"] - 1,
-        manifest=str(run.cache / "manifest.jsonl"),
-        cache=str(run.cache),
-        below=config["below"],
-        seed=settings["seed"],
-        precision=config["precision"],
-    )
-
-
-def scan_usable(data: tuple[Path, ...], manifest: Path) -> None:
-    """Scan the folders into `manifest`; DataError when nothing in them can be used."""
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    if not len(scan(list(data), manifest=manifest)):
-        folders = ", ".join(str(folder) for folder in data)
-        raise DataError(
-            f"no usable recordings in {folders}; `ritornello data scan DIR` lists every file and "
-            "what is wrong with it"
-        )
 
 
 # ---- while it trains -------------------------------------------------------------------------
@@ -336,12 +316,20 @@ def finish_tuning(run: RunFolder, task: Task, rules: TuneRules, record: Record) 
         "finished": True,
         "model": str(run.model),
         "best": asdict(best),
-        "schedule": asdict(schedule)["pieces"],
+        "schedule": list(asdict(schedule)["pieces"]),
         "copies": sum(point.origin != point.member for point in points),
         "diverged": sum(point.failure == "diverged" for point in points),
         "collapsed": sum(point.failure == "collapsed" for point in points),
+        "best_collapsed": best.failure == "collapsed",
         "state_sha256": state_hash(member),
     }
+    if result["best_collapsed"]:
+        codes = task.config.levels[task.index].quantiser.codes
+        record.display.say(
+            f"Warning: every member has failed; the best has collapsed to a perplexity of "
+            f"{best.perplexity:.1f} of {codes} codes. Its model is kept, but its codes tell little "
+            "of the music: begin again in another folder, with more members or another seed."
+        )
     write_json(run.path / "result.json", result)
     return result
 
@@ -382,7 +370,7 @@ def run_replay(tuned: Path, folder: Path, display: Display) -> dict[str, Any]:
         raise CheckpointError(f"{source.path} holds no finished tuning; finish it by its command")
     schedule = Schedule.from_json((source.path / "schedule.json").read_text(encoding="utf-8"))
     rules = from_dict(TuneRules, (source.settings() or {})["config"]["rules"])
-    run.begin("ada", {"replay": str(source.path), "schedule": to_dict(schedule)}, task.seed)
+    begin(run, {"replay": str(source.path), "schedule": to_dict(schedule)}, task.seed)
     stage = level_stage(task)
     stage.prepare()
     member = Member(task, stage, rules.steps)

@@ -27,10 +27,15 @@ def usable_corpus(options: TrainOptions, run: RunFolder) -> Corpus:
     """The scanned folders; the manifest is kept beside the caches."""
     cache = options.cache or run.cache
     cache.mkdir(parents=True, exist_ok=True)
-    corpus = scan(list(options.data), manifest=cache / "manifest.jsonl")
+    return scan_or_refuse(options.data, cache / "manifest.jsonl")
+
+
+def scan_or_refuse(data: Sequence[Path], manifest: Path) -> Corpus:
+    """Scan folders into `manifest`; DataError when nothing in them can be used."""
+    corpus = scan(list(data), manifest=manifest)
     if not len(corpus):
         reasons = "; ".join(f"{one.id}: {one.reason}" for one in corpus.skipped[:5])
-        folders = ", ".join(str(folder) for folder in options.data)
+        folders = ", ".join(str(folder) for folder in data)
         raise DataError(
             f"no usable recordings in {folders} ({reasons or 'no audio files'}); "
             "`ritornello data scan DIR` lists every file and what is wrong with it"
