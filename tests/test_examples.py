@@ -50,4 +50,4 @@ def test_morph(run, tmp_path):
 
 
 def test_preset_sizes(run):
-    assert run("preset_sizes.py").count("| small |") == 2
+    assert run("preset_sizes.py").count("| small |") == 3

@@ -277,7 +277,7 @@ def test_a_saved_model_plays_as_it_did_before_saving_twice(system, tmp_path):
 
 def test_a_folder_of_something_else_is_refused(system, tmp_path):
     write_config(tmp_path / "other", "jukebox", {})
-    with pytest.raises(CheckpointError, match="holds no musika model"):
+    with pytest.raises(CheckpointError, match="is a model of jukebox; expected one of musika"):
         Musika.load(tmp_path / "other")
 
 
