@@ -96,7 +96,7 @@ def build_parser() -> VerbParser:
             "ritornello tune ada --data ~/recordings -o tuned",
             "ritornello tune ada --data ~/recordings -o tuned2 --level 2 --from tuned "
             "levels.2.quantiser.kind=vq",
-            "ritornello tune ada --data /shared/music -o /shared/tuned --population 20 "
+            "ritornello tune ada --data /net/music -o /net/tuned --population 20 "
             "--preset paper --address auto --gpus-per-member 1",
             "ritornello tune ada --replay tuned -o again",
         ],
