@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ritornello.evaluation import speed
-from ritornello.jukebox import presets
-from ritornello.jukebox.config import LevelConfig, LossConfig
+from ritornello.jukebox import vqvae_presets as presets
+from ritornello.jukebox.vqvae_config import LevelConfig, LossConfig
 from ritornello.jukebox.losses import level_losses, measure_bandwidth
 from ritornello.jukebox.vqvae import VqVae, initialise
 

@@ -26,6 +26,12 @@ SCHEMA = 1
 ConfigT = TypeVar("ConfigT")
 
 
+def require(holds: bool, name: str, got: object, expected: str) -> None:
+    """Refuse a setting: ConfigError that says what was got and what was expected."""
+    if not holds:
+        raise ConfigError(f"{name} is {got!r}; expected {expected}")
+
+
 def to_json(config: Any) -> str:
     """The config as indented JSON text, with the schema version first; ends with a newline."""
     document = {"schema": SCHEMA, **to_dict(config)}

@@ -2,8 +2,8 @@
 
 import torch
 
-from ritornello.jukebox.config import CodebookConfig, LevelConfig
 from ritornello.jukebox.vqvae import VqVae, initialise
+from ritornello.jukebox.vqvae_config import CodebookConfig, LevelConfig
 
 RATE = 8000
 

@@ -6,7 +6,6 @@ import torch
 
 from ritornello.errors import AudioError
 from ritornello.evaluation.spectra import power
-from ritornello.jukebox.config import LossConfig, Resolution
 from ritornello.jukebox.losses import (
     Bandwidth,
     largest_error,
@@ -18,6 +17,7 @@ from ritornello.jukebox.losses import (
     squared_error,
 )
 from ritornello.jukebox.vqvae import Reconstruction
+from ritornello.jukebox.vqvae_config import LossConfig, Resolution
 from tests.jukebox.levels import RATE, noise
 
 FINE = Resolution(n_fft=128, hop=16, window=64)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ritornello.jukebox.config import LevelConfig, LossConfig, VqVaeConfig
 from ritornello.jukebox.losses import level_losses, measure_bandwidth
-from ritornello.jukebox.presets import nano_vqvae, paper
 from ritornello.jukebox.vqvae import Quantiser, VqVae, VqVaes, initialise
+from ritornello.jukebox.vqvae_config import LevelConfig, LossConfig, VqVaeConfig
+from ritornello.jukebox.vqvae_presets import nano_vqvae, paper
 from ritornello.training.distributed import World
 from tests.jukebox.levels import drawn, noise, tiny
 

@@ -11,15 +11,10 @@ fixed.
 from dataclasses import dataclass, field
 from math import prod
 
-from ritornello.errors import ConfigError
+from ritornello.config import require
 
 INPUTS = ("continuous", "one_hot")
 QUANTISERS = ("vq", "amae", "softmax_amae")
-
-
-def _require(holds: bool, name: str, got: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {got!r}; expected {expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +54,10 @@ class StageConfig:
     def __post_init__(self) -> None:
         """Refuse settings with which nothing is learnt."""
         for name in ("share", "steps", "batch", "crop", "learning_rate", "clip_norm"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
-        _require(0 <= self.ema < 1, "ema", self.ema, "0 <= ema < 1")
-        _require(0 <= self.final_ratio <= 1, "final_ratio", self.final_ratio, "0 to 1")
-        _require(0 <= self.replaced < 1, "replaced", self.replaced, "0 <= replaced < 1")
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        require(0 <= self.ema < 1, "ema", self.ema, "0 <= ema < 1")
+        require(0 <= self.final_ratio <= 1, "final_ratio", self.final_ratio, "0 to 1")
+        require(0 <= self.replaced < 1, "replaced", self.replaced, "0 <= replaced < 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +84,7 @@ class WaveNetConfig:
     def __post_init__(self) -> None:
         """Refuse empty stacks."""
         for name in ("repetitions", "layers", "filter_size", "residual", "inner", "skip"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -129,12 +124,12 @@ class QuantiserConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and impossible numbers."""
-        _require(self.kind in QUANTISERS, "quantiser.kind", self.kind, f"one of {QUANTISERS}")
-        _require(2 <= self.codes <= 2**16, "quantiser.codes", self.codes, "2 to 65536")
-        _require(self.dim >= 1, "quantiser.dim", self.dim, "at least 1")
-        _require(0 < self.alpha <= 1, "quantiser.alpha", self.alpha, "0 < alpha <= 1")
+        require(self.kind in QUANTISERS, "quantiser.kind", self.kind, f"one of {QUANTISERS}")
+        require(2 <= self.codes <= 2**16, "quantiser.codes", self.codes, "2 to 65536")
+        require(self.dim >= 1, "quantiser.dim", self.dim, "at least 1")
+        require(0 < self.alpha <= 1, "quantiser.alpha", self.alpha, "0 < alpha <= 1")
         for name in ("beta", "revive_below", "nu"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
 
     @property
     def query_dim(self) -> int:
@@ -182,15 +177,15 @@ class AdaConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown inputs and impossible numbers."""
-        _require(self.symbols >= 2, "symbols", self.symbols, "at least 2")
-        _require(self.hop >= 1, "hop", self.hop, "at least 1")
+        require(self.symbols >= 2, "symbols", self.symbols, "at least 2")
+        require(self.hop >= 1, "hop", self.hop, "at least 1")
         for name in ("encoder_input", "local_input"):
-            _require(getattr(self, name) in INPUTS, name, getattr(self, name), f"one of {INPUTS}")
+            require(getattr(self, name) in INPUTS, name, getattr(self, name), f"one of {INPUTS}")
         whole = self.training.crop % self.hop == 0
-        _require(whole, "training.crop", self.training.crop, f"a multiple of the hop, {self.hop}")
+        require(whole, "training.crop", self.training.crop, f"a multiple of the hop, {self.hop}")
         for name in ("encoder", "modulator"):
             odd = getattr(self, name).filter_size % 2 == 1
-            _require(odd, f"{name}.filter_size", getattr(self, name).filter_size, "an odd number")
+            require(odd, f"{name}.filter_size", getattr(self, name).filter_size, "an odd number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +210,8 @@ class PriorConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown inputs."""
-        _require(self.symbols >= 2, "symbols", self.symbols, "at least 2")
-        _require(self.input in INPUTS, "input", self.input, f"one of {INPUTS}")
+        require(self.symbols >= 2, "symbols", self.symbols, "at least 2")
+        require(self.input in INPUTS, "input", self.input, f"one of {INPUTS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,14 +236,14 @@ class StackConfig:
         networks = len(self.levels) + 1
         fits = not self.temperatures or len(self.temperatures) == networks
         fits = fits and all(0 < temperature <= 4 for temperature in self.temperatures)
-        _require(fits, "temperatures", self.temperatures, f"{networks} numbers in (0, 4], or none")
-        _require(self.sample_rate > 0, "sample_rate", self.sample_rate, "a positive number")
+        require(fits, "temperatures", self.temperatures, f"{networks} numbers in (0, 4], or none")
+        require(self.sample_rate > 0, "sample_rate", self.sample_rate, "a positive number")
         below = 256
         for index, level in enumerate(self.levels):
             name = f"levels[{index}].symbols"
-            _require(level.symbols == below, name, level.symbols, f"{below}, what lies below it")
+            require(level.symbols == below, name, level.symbols, f"{below}, what lies below it")
             below = level.quantiser.codes
-        _require(self.prior.symbols == below, "prior.symbols", self.prior.symbols, f"{below}")
+        require(self.prior.symbols == below, "prior.symbols", self.prior.symbols, f"{below}")
 
     @property
     def hop_samples(self) -> int:

@@ -15,8 +15,8 @@ from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import from_dict, to_dict
 from ritornello.errors import AudioError, CheckpointError
 from ritornello.interfaces import TokenCodec
-from ritornello.jukebox.config import LevelConfig
 from ritornello.jukebox.vqvae import VqVae
+from ritornello.jukebox.vqvae_config import LevelConfig
 from ritornello.shapes import Codes, Waveform
 
 CHUNK_SAMPLES = 2**16

@@ -1,173 +1,141 @@
-"""What the three VQ-VAEs are made of, in numbers; needs neither torch nor numpy.
+"""A whole Jukebox in numbers: autoencoders, prior, upsamplers, and how each is trained; torch-free.
 
-    LevelConfig    one autoencoder: rate changes, widths, depths, codebook
-    LossConfig     what is lowered
-    VqVaeConfig    the levels, which share nothing but the audio
+    StageConfig      how one network is trained
+    TrainingConfig   that of every stage, in the order they are trained
+    JukeboxConfig    the whole model, with the names its labels may have
 
-Sizes are those of section 3 and appendix B of the paper where they are defaults.
+Parts are in `vqvae_config.py` and `prior_config.py`. Levels count from 0, the lowest hop.
 """
 
 from dataclasses import dataclass, field
-from itertools import pairwise
-from math import prod
 
-from ritornello.errors import ConfigError
+from ritornello.config import require
+from ritornello.jukebox.labels import UNKNOWN
+from ritornello.jukebox.prior_config import PriorConfig, UpsamplerConfig
+from ritornello.jukebox.vqvae_config import VqVaeConfig
 
-NETWORKS = ("plain", "patched")
-
-
-def _require(holds: bool, name: str, got: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {got!r}; expected {expected}")
+ALPHABETS = ("bytes", "characters")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodebookConfig:
-    """A codebook that follows its queries.
+class StageConfig:
+    """How one network is trained.
 
     Attributes:
-        codes: Size of the codebook.
-        dim: Width of a code.
-        mu: Decay of the smoothed sums and counts; what a step adds has weight 1 - mu.
-        revive_below: A code used less than this share of uniform use is placed on a random query.
-            Deviation: the paper's threshold is one use per step, whatever the batch; a share means
-            the same for every batch, and a revived code starts with uniform use, so that it has
-            time to prove itself.
+        batch: Excerpts per step.
+        steps: When there is no time limit.
+        share: Of the time limit, relative to the other stages.
+        learning_rate: At its highest; Adam's.
+        beta2: Decay of Adam's second moment.
+        weight_decay: Of matrices and tables.
+        warmup_steps: Over which the rate rises.
+        schedule: How it falls, to `final_ratio` of itself: "linear" (the paper's) or "cosine".
+        final_ratio: What is left of it at the end.
+        clip_norm: Largest norm of a gradient.
+        ema: Decay of the averaged weights, which are what is judged and kept.
     """
 
-    codes: int = 2048
-    dim: int = 64
-    mu: float = 0.99
-    revive_below: float = 0.003
+    batch: int = 8
+    steps: int = 10_000
+    share: float = 1.0
+    learning_rate: float = 3e-4
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    warmup_steps: int = 100
+    schedule: str = "linear"
+    final_ratio: float = 0.0
+    clip_norm: float = 1.0
+    ema: float = 0.999
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
-        _require(self.codes >= 2, "codebook.codes", self.codes, "at least 2")
-        _require(self.dim >= 1, "codebook.dim", self.dim, "at least 1")
-        _require(0 <= self.mu < 1, "codebook.mu", self.mu, "0 <= mu < 1")
-        shares = 0 <= self.revive_below < 1
-        _require(shares, "codebook.revive_below", self.revive_below, "0 to 1")
+        for name in ("batch", "steps", "share", "learning_rate", "clip_norm"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "at least 0")
+        require(0 <= self.ema < 1, "ema", self.ema, "0 <= ema < 1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelConfig:
-    """One autoencoder with its codebook.
+class TrainingConfig:
+    """Of every stage.
 
     Attributes:
-        networks: "plain" (the paper's: stacks at every rate from half the samples' down) or
-            "patched" (`front_end.py`: stacks at the rates between `factors` only).
-        factors: By how much the rate falls, part after part; powers of two. Hops are products.
-        width: Channels inside.
-        depth: Blocks per residual stack.
-        growth: Of the dilations, 1, growth, growth^2, ...; decoders go through them backwards.
-        codebook: The bottleneck.
+        vqvaes: Of each autoencoder, lowest hop first.
+        prior: Of the prior.
+        upsamplers: Of each upsampler, lowest hop first.
+        excerpt: Samples of an excerpt that autoencoders are trained on; a multiple of every hop.
     """
 
-    networks: str = "plain"
-    factors: tuple[int, ...] = (8,)
-    width: int = 32
-    depth: int = 4
-    growth: int = 3
-    codebook: CodebookConfig = field(default_factory=CodebookConfig)
+    vqvaes: tuple[StageConfig, ...]
+    prior: StageConfig
+    upsamplers: tuple[StageConfig, ...]
+    excerpt: int = 393_216
 
     def __post_init__(self) -> None:
-        """Refuse unknown networks and impossible numbers."""
-        _require(self.networks in NETWORKS, "networks", self.networks, f"one of {NETWORKS}")
-        powers = all(factor >= 2 and factor & (factor - 1) == 0 for factor in self.factors)
-        _require(bool(self.factors) and powers, "factors", self.factors, "powers of two from 2 up")
-        for name in ("width", "depth", "growth"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples per code."""
-        return prod(self.factors)
-
-    @property
-    def dilations(self) -> tuple[int, ...]:
-        """Of an encoder's residual stack; a decoder's is the other way round."""
-        return tuple(self.growth**block for block in range(self.depth))
+        """Refuse empty excerpts."""
+        require(self.excerpt >= 1, "training.excerpt", self.excerpt, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resolution:
-    """One short-time Fourier transform; lengths in samples.
+class JukeboxConfig:
+    """A model: levels 0 .. n-1 of codes, a prior of the topmost, an upsampler for each below.
 
     Attributes:
-        n_fft: Of the transform; the window is filled up with zeros.
-        hop: Between frames.
-        window: Of the Hann window.
+        vqvae: Autoencoders of all levels.
+        prior: Of the codes of the topmost level.
+        upsamplers: Of the others, lowest hop first.
+        artists: Names of the artists' rows; row 0 is "unknown". Training fills them in.
+        genres: Names of the genres' rows, likewise.
+        alphabet: How lyrics are spelt: "bytes" of UTF-8, or the paper's "characters".
+        hops: How far a window moves on from one to the next at every level, lowest first, as a
+            share of its context.
+        temperatures: Spread of the draws at every level, lowest first; the paper's is 0.99.
+        training: How each network is trained.
     """
 
-    n_fft: int
-    hop: int
-    window: int
+    vqvae: VqVaeConfig
+    prior: PriorConfig
+    upsamplers: tuple[UpsamplerConfig, ...]
+    artists: tuple[str, ...] = (UNKNOWN,)
+    genres: tuple[str, ...] = (UNKNOWN,)
+    alphabet: str = "bytes"
+    hops: tuple[float, ...] = (0.5, 0.5, 0.125)
+    temperatures: tuple[float, ...] = (0.99, 0.99, 0.99)
+    training: TrainingConfig = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse windows that do not fit."""
-        _require(self.n_fft >= 2, "n_fft", self.n_fft, "at least 2")
-        _require(1 <= self.window <= self.n_fft, "window", self.window, f"1 to {self.n_fft}")
-        _require(1 <= self.hop <= self.window, "hop", self.hop, f"1 to {self.window}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """Weights of what every level lowers.
-
-    Attributes:
-        squared: Of the mean squared error over the variance of the music.
-        largest: Of the same over the largest squared errors of each excerpt alone.
-        largest_share: Which part of an excerpt these are.
-        spectral: Of the distance of linear magnitudes, over the norm of the music's.
-        resolutions: Of the spectral loss; it is the mean over them.
-        reference: The transform whose norm the spectral loss is divided by.
-        commitment: Of the distance of queries from their codes; beta in the paper.
-        log_magnitude: Of the distance of magnitudes in nepers, at the same resolutions, against the
-            hiss. Not in the paper: off unless it is given a weight.
-    """
-
-    squared: float = 1.0
-    largest: float = 0.02
-    largest_share: float = 2048 / 393_216
-    spectral: float = 1.0
-    resolutions: tuple[Resolution, ...] = (
-        Resolution(n_fft=2048, hop=240, window=1200),
-        Resolution(n_fft=1024, hop=120, window=600),
-        Resolution(n_fft=512, hop=50, window=240),
-    )
-    reference: Resolution = field(
-        default_factory=lambda: Resolution(n_fft=2048, hop=256, window=1536)
-    )
-    commitment: float = 0.02
-    log_magnitude: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse negative weights and empty parts."""
-        for name in ("squared", "largest", "spectral", "commitment", "log_magnitude"):
-            _require(getattr(self, name) >= 0, f"loss.{name}", getattr(self, name), "at least 0")
-        share = 0 < self.largest_share <= 1
-        _require(share, "loss.largest_share", self.largest_share, "0 to 1")
-        _require(bool(self.resolutions), "loss.resolutions", self.resolutions, "at least one")
-
-
-@dataclass(frozen=True, kw_only=True)
-class VqVaeConfig:
-    """Autoencoders of the same audio at different hops.
-
-    Attributes:
-        sample_rate: Samples per second; audio is mono.
-        levels: Lowest hop first.
-        loss: What each of them lowers.
-    """
-
-    sample_rate: int = 44_100
-    levels: tuple[LevelConfig, ...] = (LevelConfig(),)
-    loss: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse levels whose codes do not nest."""
-        _require(self.sample_rate > 0, "sample_rate", self.sample_rate, "a positive number")
-        _require(bool(self.levels), "levels", self.levels, "at least one")
-        hops = [level.hop_samples for level in self.levels]
-        nested = all(above > below and not above % below for below, above in pairwise(hops))
-        _require(nested, "hops of the levels", hops, "each a larger multiple of the one before")
+        """Refuse parts that do not fit together."""
+        levels = self.vqvae.levels
+        count = len(levels)
+        lower = count - 1
+        require(len(self.upsamplers) == lower, "upsamplers", len(self.upsamplers), f"{lower}")
+        for name in ("hops", "temperatures"):
+            require(
+                len(getattr(self, name)) == count, name, getattr(self, name), f"{count} of them"
+            )
+        for hop in self.hops:
+            require(0 < hop <= 1, "hops", hop, "0 < hop <= 1")
+        for temperature in self.temperatures:
+            require(temperature > 0, "temperatures", temperature, "positive numbers")
+        trained = (len(self.training.vqvaes), len(self.training.upsamplers))
+        require(trained == (count, lower), "training", trained, f"of {count} levels, {lower} below")
+        top, excerpt = levels[-1], self.training.excerpt
+        fits = excerpt % top.hop_samples == 0
+        require(fits, "training.excerpt", excerpt, f"a multiple of {top.hop_samples}")
+        codes = top.codebook.codes
+        require(self.prior.codes == codes, "prior.codes", self.prior.codes, f"{codes}")
+        rate = self.vqvae.sample_rate / top.hop_samples
+        same = abs(self.prior.frame_rate_hz - rate) < 1e-6 * rate
+        require(same, "prior.frame_rate_hz", self.prior.frame_rate_hz, f"{rate:g}")
+        for level, upsampler in enumerate(self.upsamplers):
+            wanted = (levels[level].codebook.codes, levels[level + 1].codebook.codes)
+            codes_of = (upsampler.codes, upsampler.codes_above)
+            require(codes_of == wanted, f"codes of upsampler {level}", codes_of, f"{wanted}")
+            ratio = levels[level + 1].hop_samples // levels[level].hop_samples
+            got_ratio = upsampler.conditioner.ratio
+            require(got_ratio == ratio, f"ratio of upsampler {level}", got_ratio, f"{ratio}")
+        require(self.alphabet in ALPHABETS, "alphabet", self.alphabet, f"one of {ALPHABETS}")
+        for name, table in (("artists", self.artists), ("genres", self.genres)):
+            rows = getattr(self.prior.labels, name)
+            fit = 1 <= len(table) <= rows and table[0] == UNKNOWN
+            require(fit, name, table, f"1 to {rows} names, the first {UNKNOWN!r}")

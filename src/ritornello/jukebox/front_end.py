@@ -14,7 +14,7 @@ Deviation: the paper's networks halve the rate step by step, with a stack at eve
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ritornello.jukebox.config import LevelConfig
+from ritornello.jukebox.vqvae_config import LevelConfig
 from ritornello.nn.conv import (
     Reach,
     ResidualConvStack,

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ritornello.errors import AudioError
 from ritornello.evaluation.reconstruction import spectral_convergence_db
-from ritornello.jukebox.config import LossConfig, Resolution
 from ritornello.jukebox.vqvae import Reconstruction
+from ritornello.jukebox.vqvae_config import LossConfig, Resolution
 
 Wave = Float[Tensor, "batch channels time"]
 Scalar = Float[Tensor, ""]

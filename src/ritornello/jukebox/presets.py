@@ -1,104 +1,117 @@
-"""Named configurations of the VQ-VAEs: the published sizes, and what two cores can train.
+"""Named configurations of whole models; needs neither torch nor numpy.
 
-`paper` is checked against the published count of parameters. `small_vqvae` keeps the paper's hops,
-and so its bits per sample, at 16 kHz, with the cheaper networks of `front_end.py`.
+    nano     two levels, for tests: seconds
+    small    16 kHz, hops 8, 32, 128: two processor cores, some hours; fits into 14 MB
+    songs    the same, told lyrics
+    base     44.1 kHz, the paper's autoencoders, 162 million parameters on top: one GPU, some days
+    paper    as published: 5 billion parameters with lyrics on top
+
+Numbers of the last are those of appendix B. What two cores train has rates and batches of our own
+(docs and LOG.md have what was measured).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from ritornello.jukebox.config import (
-    CodebookConfig,
-    LevelConfig,
-    LossConfig,
-    Resolution,
-    VqVaeConfig,
-)
-
-PAPER_BATCH, PAPER_EXCERPT = 256, 393_216
-"""Excerpts per step, and samples in one (appendix B)."""
+from ritornello.jukebox import prior_presets, vqvae_presets
+from ritornello.jukebox.config import JukeboxConfig, StageConfig, TrainingConfig
+from ritornello.jukebox.prior_config import PriorConfig
 
 
-def _paper_codebook(hop: int) -> CodebookConfig:
-    """One use per step as a share of uniform use, at the published batch."""
-    codes = CodebookConfig().codes
-    queries = PAPER_BATCH * PAPER_EXCERPT // hop
-    return CodebookConfig(revive_below=codes / queries)
-
-
-def paper() -> VqVaeConfig:
-    """Hops 8, 32, 128 at 44.1 kHz; the lowest level twice as wide and deep (table 4)."""
-    return VqVaeConfig(
-        levels=(
-            LevelConfig(factors=(8,), width=64, depth=8, codebook=_paper_codebook(8)),
-            LevelConfig(factors=(8, 4), codebook=_paper_codebook(32)),
-            LevelConfig(factors=(8, 4, 4), codebook=_paper_codebook(128)),
+def nano() -> JukeboxConfig:
+    """Two levels, small enough for tests."""
+    vqvae = vqvae_presets.nano_vqvae()
+    codes = vqvae.levels[0].codebook.codes
+    rate_hz = vqvae.sample_rate / vqvae.levels[-1].hop_samples
+    prior = replace(prior_presets.nano(), codes=codes, frame_rate_hz=rate_hz)
+    upsampler = replace(prior_presets.nano_upsampler(), codes=codes, codes_above=codes)
+    stage = StageConfig(batch=2, steps=20, learning_rate=3e-3, warmup_steps=2, ema=0.9)
+    return JukeboxConfig(
+        vqvae=vqvae,
+        prior=prior,
+        upsamplers=(upsampler,),
+        hops=(0.5, 0.25),
+        temperatures=(0.99, 0.99),
+        training=TrainingConfig(
+            vqvaes=(stage, stage), prior=stage, upsamplers=(stage,), excerpt=1024
         ),
     )
 
 
-def _loss_at_16_khz() -> LossConfig:
-    """The paper's windows, as long in time, and a little against the hiss."""
-    return LossConfig(
-        resolutions=(
-            Resolution(n_fft=1024, hop=90, window=436),
-            Resolution(n_fft=512, hop=44, window=218),
-            Resolution(n_fft=256, hop=18, window=88),
-        ),
-        reference=Resolution(n_fft=1024, hop=93, window=557),
-        log_magnitude=0.05,
+def small() -> JukeboxConfig:
+    """What the shipped models are."""
+    vqvae = StageConfig(batch=8, steps=8000, learning_rate=1e-3, beta2=0.99)
+    transformer = StageConfig(
+        batch=8,
+        steps=4000,
+        learning_rate=1e-3,
+        beta2=0.95,
+        weight_decay=0.01,
+        warmup_steps=200,
     )
-
-
-def small_vqvae() -> VqVaeConfig:
-    """Two cores, three quarters of an hour for all levels."""
-    codebook = CodebookConfig(codes=512, revive_below=0.03)
-    level = LevelConfig(networks="patched", width=64, depth=4, codebook=codebook)
-    return VqVaeConfig(
-        sample_rate=16_000,
-        levels=(
-            replace(level, factors=(8,)),
-            replace(level, factors=(8, 4)),
-            replace(level, factors=(8, 4, 4)),
-        ),
-        loss=_loss_at_16_khz(),
-    )
-
-
-def plain_small_vqvae() -> VqVaeConfig:
-    """The same with the paper's networks: what the cheaper ones are measured against."""
-    small = small_vqvae()
-    level = replace(small.levels[0], networks="plain", width=24, depth=3)
-    return replace(
-        small,
-        levels=(
-            replace(level, width=32),
-            replace(level, factors=(8, 4)),
-            replace(level, factors=(8, 4, 4)),
+    return JukeboxConfig(
+        vqvae=vqvae_presets.small_vqvae(),
+        prior=prior_presets.small(),
+        upsamplers=(prior_presets.small_upsampler(6), prior_presets.small_upsampler(9)),
+        training=TrainingConfig(
+            vqvaes=(vqvae, vqvae, vqvae),
+            prior=replace(transformer, share=2.0),
+            upsamplers=(transformer, transformer),
+            excerpt=16_384,
         ),
     )
 
 
-def nano_vqvae() -> VqVaeConfig:
-    """Two levels small enough for tests: seconds."""
-    codebook = CodebookConfig(codes=32, dim=8, mu=0.9, revive_below=0.03)
-    level = LevelConfig(networks="patched", width=16, depth=2, codebook=codebook)
-    return VqVaeConfig(
-        sample_rate=8000,
-        levels=(replace(level, factors=(8,)), replace(level, factors=(8, 4))),
-        loss=LossConfig(
-            resolutions=(
-                Resolution(n_fft=256, hop=32, window=128),
-                Resolution(n_fft=64, hop=16, window=64),
-            ),
-            reference=Resolution(n_fft=256, hop=64, window=256),
+def songs() -> JukeboxConfig:
+    """`small`, told lyrics in one sequence with the music."""
+    return replace(small(), prior=prior_presets.small_lyrics())
+
+
+def base() -> JukeboxConfig:
+    """The size that the authors suggest for music of one style, with the paper's autoencoders."""
+    stage = StageConfig(batch=16, steps=200_000, beta2=0.95, weight_decay=0.01, warmup_steps=1000)
+    return _published(prior_presets.paper_small_prior(), stage, vqvae_batch=16)
+
+
+def paper() -> JukeboxConfig:
+    """As published, with lyrics (appendix B)."""
+    upsampler = StageConfig(
+        batch=192, steps=265_000, beta2=0.95, weight_decay=0.01, warmup_steps=1000, ema=0.999
+    )
+    prior = replace(
+        upsampler,
+        batch=512,
+        steps=310_500,
+        learning_rate=1.5e-4,
+        beta2=0.925,
+        weight_decay=0.002,
+    )
+    whole = _published(prior_presets.paper_5b_lyrics(), upsampler, vqvae_presets.PAPER_BATCH)
+    training = replace(
+        whole.training,
+        prior=prior,
+        upsamplers=(replace(upsampler, batch=184, steps=279_000), upsampler),
+    )
+    return replace(whole, training=training, alphabet="characters")
+
+
+def _published(prior: PriorConfig, transformer: StageConfig, vqvae_batch: int) -> JukeboxConfig:
+    """The paper's autoencoders and upsamplers under `prior`."""
+    vqvae = StageConfig(batch=vqvae_batch, steps=384_618)
+    return JukeboxConfig(
+        vqvae=vqvae_presets.paper(),
+        prior=prior,
+        upsamplers=(prior_presets.paper_upsampler(0), prior_presets.paper_upsampler(1)),
+        training=TrainingConfig(
+            vqvaes=(vqvae, vqvae, vqvae), prior=transformer, upsamplers=(transformer, transformer)
         ),
     )
 
 
-VQVAE_PRESETS: dict[str, Callable[[], VqVaeConfig]] = {
-    "nano": nano_vqvae,
-    "small": small_vqvae,
-    "plain_small": plain_small_vqvae,
+PRESETS: dict[str, Callable[[], JukeboxConfig]] = {
+    "nano": nano,
+    "small": small,
+    "songs": songs,
+    "base": base,
     "paper": paper,
 }

@@ -4,6 +4,7 @@
     LabelsConfig        tables of artists and genres
     TimingConfig        bins of total length, elapsed time and fraction
     LyricsConfig        the lyrics' alphabet and window, and their encoder if they have one
+    RecallConfig        how sections return
     PriorConfig         the top level
     ConditionerConfig   the convolutions that bring the level above to this level's rate
     UpsamplerConfig     the levels below
@@ -18,15 +19,10 @@ Orders of layers, from which configurations are made:
 from dataclasses import dataclass
 from math import log2, prod
 
-from ritornello.errors import ConfigError
+from ritornello.config import require
 
 PLAIN = ("row", "column", "previous_row")
 PATTERNS = (*PLAIN, "summary", "dense", "lyrics", "encoder")
-
-
-def _require(holds: bool, name: str, got: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {got!r}; expected {expected}")
 
 
 # ------------------------------------------------------------------ orders of layers
@@ -100,16 +96,16 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         """Refuse unknown patterns and sizes that do not divide."""
         for name in ("width", "heads", "blocks", "block_length"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(bool(self.layers), "layers", self.layers, "at least one")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(bool(self.layers), "layers", self.layers, "at least one")
         for layer in self.layers:
-            _require(layer in PATTERNS, "layers", layer, f"one of {PATTERNS}")
+            require(layer in PATTERNS, "layers", layer, f"one of {PATTERNS}")
         for name in ("inner", "mlp_hidden"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         fits = self.inner % self.heads == 0
-        _require(fits, "attention_ratio * width", self.inner, f"a multiple of {self.heads} heads")
-        _require(self.init_scale > 0, "init_scale", self.init_scale, "a positive number")
-        _require(self.residual_scale >= 0, "residual_scale", self.residual_scale, "at least 0")
+        require(fits, "attention_ratio * width", self.inner, f"a multiple of {self.heads} heads")
+        require(self.init_scale > 0, "init_scale", self.init_scale, "a positive number")
+        require(self.residual_scale >= 0, "residual_scale", self.residual_scale, "at least 0")
 
     @property
     def context(self) -> int:
@@ -147,8 +143,8 @@ class LabelsConfig:
     def __post_init__(self) -> None:
         """Refuse empty tables."""
         for name in ("artists", "genres", "genre_slots"):
-            _require(getattr(self, name) >= 1, f"labels.{name}", getattr(self, name), "at least 1")
-        _require(0 <= self.dropout < 1, "labels.dropout", self.dropout, "0 <= dropout < 1")
+            require(getattr(self, name) >= 1, f"labels.{name}", getattr(self, name), "at least 1")
+        require(0 <= self.dropout < 1, "labels.dropout", self.dropout, "0 <= dropout < 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,10 +163,10 @@ class TimingConfig:
 
     def __post_init__(self) -> None:
         """Refuse empty ranges."""
-        _require(self.bins >= 1, "timing.bins", self.bins, "at least 1")
+        require(self.bins >= 1, "timing.bins", self.bins, "at least 1")
         rises = 0 <= self.shortest_s < self.longest_s
         got = (self.shortest_s, self.longest_s)
-        _require(rises, "timing.shortest_s, longest_s", got, "0 <= shortest_s < longest_s")
+        require(rises, "timing.shortest_s, longest_s", got, "0 <= shortest_s < longest_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,14 +188,41 @@ class LyricsConfig:
 
     def __post_init__(self) -> None:
         """Refuse windows that do not fit."""
-        _require(self.symbols >= 2, "lyrics.symbols", self.symbols, "at least 2")
-        _require(self.tokens >= 1, "lyrics.tokens", self.tokens, "at least 1")
-        _require(self.loss_weight >= 0, "lyrics.loss_weight", self.loss_weight, "at least 0")
+        require(self.symbols >= 2, "lyrics.symbols", self.symbols, "at least 2")
+        require(self.tokens >= 1, "lyrics.tokens", self.tokens, "at least 1")
+        require(self.loss_weight >= 0, "lyrics.loss_weight", self.loss_weight, "at least 0")
         if self.encoder is not None:
             context = self.encoder.context
-            _require(self.tokens == context, "lyrics.tokens", self.tokens, f"{context}, all")
+            require(self.tokens == context, "lyrics.tokens", self.tokens, f"{context}, all")
             looks_back = {"encoder", "lyrics"}.isdisjoint(self.encoder.layers)
-            _require(looks_back, "lyrics.encoder.layers", self.encoder.layers, f"some of {PLAIN}")
+            require(looks_back, "lyrics.encoder.layers", self.encoder.layers, f"some of {PLAIN}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallConfig:
+    """How a prior is reminded of a section that returns; ours.
+
+    In training it is told its own codes, spoilt: so it learns to follow what it is told where it
+    can, and to fill in the rest. When sampling it is told the last section with the same letter.
+
+    Attributes:
+        dropout: Share of training excerpts that are told nothing.
+        lost: Largest share of an excerpt's codes that are not told, in stretches.
+        wrong: Largest share of the others that are told wrongly.
+        stretch: Frames of such a stretch, on average.
+    """
+
+    dropout: float = 0.6
+    lost: float = 0.8
+    wrong: float = 0.3
+    stretch: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse what are no shares."""
+        for name in ("dropout", "lost", "wrong"):
+            share = getattr(self, name)
+            require(0 <= share < 1, f"recall.{name}", share, "0 <= share < 1")
+        require(self.stretch >= 1, "recall.stretch", self.stretch, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,12 +248,12 @@ class ConditionerConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
         for name in ("width", "depth", "growth", "cycle"):
-            _require(
+            require(
                 getattr(self, name) >= 1, f"conditioner.{name}", getattr(self, name), "at least 1"
             )
         doubles = all(factor >= 2 and log2(factor).is_integer() for factor in self.factors)
         known = bool(self.factors) and doubles
-        _require(known, "conditioner.factors", self.factors, "powers of two from 2 up")
+        require(known, "conditioner.factors", self.factors, "powers of two from 2 up")
 
     @property
     def ratio(self) -> int:
@@ -257,6 +280,7 @@ class PriorConfig:
         labels: Artists and genres.
         timing: Where in the song a window lies; None for a model that is not told.
         lyrics: None for a model that is not told any.
+        recall: None for a model in which no section returns, as in the paper.
     """
 
     transformer: TransformerConfig
@@ -265,18 +289,19 @@ class PriorConfig:
     labels: LabelsConfig = LabelsConfig()
     timing: TimingConfig | None = TimingConfig()
     lyrics: LyricsConfig | None = None
+    recall: RecallConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse layers that would look at lyrics that are not there."""
-        _require(self.codes >= 2, "codes", self.codes, "at least 2")
-        _require(self.frame_rate_hz > 0, "frame_rate_hz", self.frame_rate_hz, "a positive number")
+        require(self.codes >= 2, "codes", self.codes, "at least 2")
+        require(self.frame_rate_hz > 0, "frame_rate_hz", self.frame_rate_hz, "a positive number")
         layers = self.transformer.layers
         has_encoder = self.lyrics is not None and self.lyrics.encoder is not None
         is_merged = self.lyrics is not None and self.lyrics.encoder is None
         for name, wanted in (("encoder", has_encoder), ("lyrics", is_merged)):
             told = "some" if wanted else "none, or other lyrics"
-            _require((name in layers) == wanted, f"layers that look at {name!r}", layers, told)
-        _require(self.frames >= 1, "lyrics.tokens", self.lyrics_before, "fewer than the context")
+            require((name in layers) == wanted, f"layers that look at {name!r}", layers, told)
+        require(self.frames >= 1, "lyrics.tokens", self.lyrics_before, "fewer than the context")
 
     @property
     def lyrics_before(self) -> int:
@@ -325,11 +350,11 @@ class UpsamplerConfig:
     def __post_init__(self) -> None:
         """Refuse contexts that are no whole number of codes above."""
         for name in ("codes", "codes_above"):
-            _require(getattr(self, name) >= 2, name, getattr(self, name), "at least 2")
+            require(getattr(self, name) >= 2, name, getattr(self, name), "at least 2")
         plain = {"encoder", "lyrics"}.isdisjoint(self.transformer.layers)
-        _require(plain, "layers", self.transformer.layers, "none that look at lyrics")
+        require(plain, "layers", self.transformer.layers, "none that look at lyrics")
         context, ratio = self.transformer.context, self.conditioner.ratio
-        _require(context % ratio == 0, "context", context, f"a multiple of the ratio, {ratio}")
+        require(context % ratio == 0, "context", context, f"a multiple of the ratio, {ratio}")
 
     @property
     def frames(self) -> int:

@@ -13,6 +13,7 @@ from ritornello.jukebox.prior_config import (
     LabelsConfig,
     LyricsConfig,
     PriorConfig,
+    RecallConfig,
     TimingConfig,
     TransformerConfig,
     UpsamplerConfig,
@@ -113,7 +114,7 @@ def paper_small_prior() -> PriorConfig:
 
 # ------------------------------------------------------------------ to train on two cores
 
-SMALL_LABELS = LabelsConfig(artists=256, genres=64, dropout=0.1)
+SMALL_LABELS = LabelsConfig(artists=32, genres=32, dropout=0.1)
 SMALL_CODES = 512
 
 
@@ -138,9 +139,10 @@ def small() -> PriorConfig:
     return PriorConfig(
         codes=SMALL_CODES,
         frame_rate_hz=16_000 / 128,
-        transformer=small_transformer(384, plain_order(12), 4, 32, 32),
+        transformer=small_transformer(256, plain_order(12), 4, 32, 32),
         labels=SMALL_LABELS,
         timing=TimingConfig(bins=64, shortest_s=8.0),
+        recall=RecallConfig(),
     )
 
 
@@ -149,18 +151,18 @@ def small_lyrics() -> PriorConfig:
     plain = small()
     return replace(
         plain,
-        transformer=small_transformer(384, merged_order(12, every=4), 4, 36, 32),
+        transformer=small_transformer(256, merged_order(12, every=4), 4, 36, 32),
         lyrics=LyricsConfig(symbols=257, tokens=128),
     )
 
 
-def small_upsampler(level: int) -> UpsamplerConfig:
-    """Four codes for every code above; half an hour. Level 0 takes twice as many in a context."""
+def small_upsampler(depth: int) -> UpsamplerConfig:
+    """Four codes for every code above; half an hour."""
     return UpsamplerConfig(
         codes=SMALL_CODES,
         codes_above=SMALL_CODES,
-        transformer=small_transformer(256, plain_order(9), 2, 32, 32 if level == 1 else 64),
-        conditioner=ConditionerConfig(width=128, depth=4, cycle=4),
+        transformer=small_transformer(192, plain_order(depth), 3, 32, 32),
+        conditioner=ConditionerConfig(width=64, depth=4, cycle=4),
         labels=SMALL_LABELS,
     )
 

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ritornello.jukebox.config import CodebookConfig, LevelConfig, VqVaeConfig
 from ritornello.jukebox.front_end import PatchedDecoder, PatchedEncoder
+from ritornello.jukebox.vqvae_config import CodebookConfig, LevelConfig, VqVaeConfig
 from ritornello.nn.conv import (
     Reach,
     ResidualConvStack,

@@ -6,16 +6,11 @@ and the reduction of level 2; nothing that can be derived is stored.
 
 from dataclasses import dataclass, field
 
-from ritornello.errors import ConfigError
+from ritornello.config import require
 
 FAMILIES = ("light", "paper", "release")
 CROPS = ("phases", "any")
 PENALTIES = ("adaptive_r1", "unit_gradient")
-
-
-def _require(is_valid: bool, name: str, got: object, expected: str) -> None:
-    if not is_valid:
-        raise ConfigError(f"{name} is {got!r}; expected {expected}")
 
 
 def _is_power_of_two(number: int) -> bool:
@@ -36,8 +31,8 @@ class StftConfig:
 
     def __post_init__(self) -> None:
         """Refuse what the inverse transform cannot undo."""
-        _require(_is_power_of_two(self.n_fft), "n_fft", self.n_fft, "a power of two")
-        _require(
+        require(_is_power_of_two(self.n_fft), "n_fft", self.n_fft, "a power of two")
+        require(
             self.hop_length > 0 and self.n_fft % self.hop_length == 0,
             "hop_length",
             self.hop_length,
@@ -95,7 +90,7 @@ class Level2Config:
 
     def __post_init__(self) -> None:
         """Refuse reductions that strided layers cannot make."""
-        _require(_is_power_of_two(self.ratio), "level2.ratio", self.ratio, "a power of two")
+        require(_is_power_of_two(self.ratio), "level2.ratio", self.ratio, "a power of two")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +111,13 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes the pyramid of resolutions cannot have."""
-        _require(
+        require(
             _is_power_of_two(self.chunk_frames) and self.chunk_frames >= 8,
             "chunk_frames",
             self.chunk_frames,
             "a power of two >= 8",
         )
-        _require(
+        require(
             self.base_channels > 0 and self.base_channels % 2 == 0,
             "base_channels",
             self.base_channels,
@@ -154,7 +149,7 @@ class CriticConfig:
 
     def __post_init__(self) -> None:
         """Refuse windows that do not halve down to four frames."""
-        _require(
+        require(
             _is_power_of_two(self.window_frames) and self.window_frames >= 16,
             "window_frames",
             self.window_frames,
@@ -214,22 +209,22 @@ class GanConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown choices and impossible numbers."""
-        _require(self.crop in CROPS, "gan.crop", self.crop, f"one of {CROPS}")
-        _require(self.penalty in PENALTIES, "gan.penalty", self.penalty, f"one of {PENALTIES}")
-        _require(
+        require(self.crop in CROPS, "gan.crop", self.crop, f"one of {CROPS}")
+        require(self.penalty in PENALTIES, "gan.penalty", self.penalty, f"one of {PENALTIES}")
+        require(
             0 <= self.condition_dropout < 1,
             "gan.condition_dropout",
             self.condition_dropout,
             "0 <= condition_dropout < 1",
         )
-        _require(
+        require(
             0 <= self.morph_fraction <= 1,
             "gan.morph_fraction",
             self.morph_fraction,
             "0 <= morph_fraction <= 1",
         )
         for name in ("chunks_per_window", "chunks_per_anchor", "coordinate_dim", "penalty_every"):
-            _require(getattr(self, name) >= 1, f"gan.{name}", getattr(self, name), "at least 1")
+            require(getattr(self, name) >= 1, f"gan.{name}", getattr(self, name), "at least 1")
 
     @property
     def condition_channels(self) -> int:
@@ -279,8 +274,8 @@ class StageConfig:
     def __post_init__(self) -> None:
         """Refuse settings with which nothing is learnt."""
         for name in ("share", "batch", "crop_frames", "learning_rate"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
-        _require(0 <= self.ema < 1, "ema", self.ema, "0 <= ema < 1")
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        require(0 <= self.ema < 1, "ema", self.ema, "0 <= ema < 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,9 +339,9 @@ class MusikaConfig:
 
     def __post_init__(self) -> None:
         """Refuse what the parts allow one by one but not together."""
-        _require(self.family in FAMILIES, "family", self.family, f"one of {FAMILIES}")
-        _require(self.channels in (1, 2), "channels", self.channels, "1 or 2")
-        _require(self.sample_rate > 0, "sample_rate", self.sample_rate, "a positive number")
+        require(self.family in FAMILIES, "family", self.family, f"one of {FAMILIES}")
+        require(self.channels in (1, 2), "channels", self.channels, "1 or 2")
+        require(self.sample_rate > 0, "sample_rate", self.sample_rate, "a positive number")
         _ = self.generator, self.critic
 
     @property

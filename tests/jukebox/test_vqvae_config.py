@@ -6,14 +6,14 @@ import pytest
 
 from ritornello.config import from_json, to_json, with_overrides
 from ritornello.errors import ConfigError
-from ritornello.jukebox.config import (
+from ritornello.jukebox.vqvae_config import (
     CodebookConfig,
     LevelConfig,
     LossConfig,
     Resolution,
     VqVaeConfig,
 )
-from ritornello.jukebox.presets import VQVAE_PRESETS, paper, plain_small_vqvae, small_vqvae
+from ritornello.jukebox.vqvae_presets import VQVAE_PRESETS, paper, plain_small_vqvae, small_vqvae
 
 
 @pytest.mark.parametrize("make", [paper, small_vqvae, plain_small_vqvae])
