@@ -15,9 +15,9 @@ from rich.table import Table
 
 from ritornello.evaluation import speed
 from ritornello.jukebox import vqvae_presets as presets
-from ritornello.jukebox.vqvae_config import LevelConfig, LossConfig
 from ritornello.jukebox.losses import level_losses, measure_bandwidth
 from ritornello.jukebox.vqvae import VqVae, initialise
+from ritornello.jukebox.vqvae_config import LevelConfig, LossConfig
 
 RATE, SAMPLES = 16_000, 16_384
 SECONDS = SAMPLES / RATE
