@@ -1,7 +1,8 @@
-"""What a prior is told besides codes: artist, genres, times, lyrics (section 4.1).
+"""What a prior is told besides codes: artist, genres, times, lyrics (section 4.1), and recalls.
 
     start vector   artist's row + genres' rows       stands where the token before the first would
     timing         total length + elapsed time + fraction, a row of a table each, for every frame
+    recall         ours: the codes of an earlier section that is to return, frame by frame
 
 Guidance needs a model that also knows music without labels: `drop_labels` takes them away from some
 training examples, `without_labels` from all. Axes: batch, frames, width; slots are the genre words
@@ -15,11 +16,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ritornello.jukebox.labels import MISSING, UNKNOWN_ID
-from ritornello.jukebox.prior_config import LabelsConfig, TimingConfig
+from ritornello.jukebox.prior_config import LabelsConfig, RecallConfig, TimingConfig
+from ritornello.nn.conv import same_conv
 
 Start = Float[Tensor, "batch width"]
 PerFrame = Float[Tensor, "batch frames width"]
 LyricTokens = Int64[Tensor, "batch lyrics"]
+Recalled = Int64[Tensor, "batch frames"]
+
+NOTHING = -1
+"""Stands for a frame that nothing is recalled of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,8 @@ class Conditions:
         total_s: Length of the whole song.
         start_s: Where in it the window of codes begins.
         lyrics: Tokens of the lyrics' window; None for models without lyrics.
+        recalled: Codes of the section that is to return, for every frame of the window; `NOTHING`
+            where none is. None is nothing anywhere.
     """
 
     artist: Int64[Tensor, " batch"]
@@ -39,6 +47,7 @@ class Conditions:
     total_s: Float[Tensor, " batch"]
     start_s: Float[Tensor, " batch"]
     lyrics: LyricTokens | None = None
+    recalled: Recalled | None = None
 
 
 def without_labels(conditions: Conditions) -> Conditions:
@@ -109,3 +118,45 @@ class TimingTables(nn.Module):
         elapsed = conditions.start_s[:, None] + steps / self.frame_rate_hz
         total = conditions.total_s[:, None]
         return self.total(total) + self.elapsed(elapsed) + self.fraction(elapsed / total)
+
+
+class RecallTable(nn.Module):
+    """Recalled codes as a vector for every frame: a row of a table, and a look to both sides."""
+
+    def __init__(self, codes: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(1 + codes, width)
+        self.look = same_conv(width, width)
+
+    def forward(self, recalled: Recalled) -> PerFrame:
+        """Row 0 is nothing."""
+        rows = self.table(recalled + 1)
+        return rows + self.look(rows.transpose(1, 2)).transpose(1, 2)
+
+
+def spoilt(codes: Recalled, count: int, config: RecallConfig, draw: torch.Generator) -> Recalled:
+    """What a training excerpt is told of itself: less than all, and not all of it true.
+
+    A share of the excerpts is told nothing. Of the others stretches are lost, and single codes are
+    wrong; how many is drawn for each excerpt, so that a recall is heard as loosely as it deserves.
+
+    Args:
+        codes: (batch, frames).
+        count: Codes in the codebook.
+        config: How much is spoilt.
+        draw: Source of all of it.
+    """
+    batch, frames = codes.shape
+
+    def share(most: float) -> Float[Tensor, "batch 1"]:
+        return most * torch.rand(batch, 1, generator=draw)
+
+    stretches = -(-frames // config.stretch) + 1
+    is_lost = torch.rand(batch, stretches, generator=draw) < share(config.lost)
+    shift = torch.randint(config.stretch, (batch, 1), generator=draw)
+    is_lost = is_lost.gather(1, (torch.arange(frames) + shift) // config.stretch)
+    is_wrong = torch.rand(batch, frames, generator=draw) < share(config.wrong)
+    anything = torch.randint(count, codes.shape, generator=draw)
+    untold = torch.rand(batch, 1, generator=draw) < config.dropout
+    told = torch.where(is_wrong.to(codes.device), anything.to(codes.device), codes)
+    return told.masked_fill((is_lost | untold).to(codes.device), NOTHING)

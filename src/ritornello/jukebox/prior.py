@@ -31,9 +31,17 @@ from ritornello.jukebox.code_transformer import (
     TokenState,
 )
 from ritornello.jukebox.code_transformer import initialise as initialise_transformer
-from ritornello.jukebox.conditions import Conditions, LabelTables, LyricTokens, TimingTables
+from ritornello.jukebox.conditions import (
+    NOTHING,
+    Conditions,
+    LabelTables,
+    LyricTokens,
+    RecallTable,
+    TimingTables,
+)
 from ritornello.jukebox.prior_config import LyricsConfig, PriorConfig
 from ritornello.nn.attention import CausalAttention, CrossAttention
+from ritornello.nn.conv import initialise_convs
 
 LyricLogits = Float[Tensor, "batch lyrics symbols"]
 Bits = Float[Tensor, ""]
@@ -92,6 +100,7 @@ class TopPrior(CodeModel, ABC):
             if config.timing is None
             else TimingTables(config.timing, width, config.frame_rate_hz)
         )
+        self.recall = None if config.recall is None else RecallTable(config.codes, width)
 
     @abstractmethod
     def forward(self, codes: LevelCodes, conditions: Conditions) -> Predicted:
@@ -111,8 +120,16 @@ class TopPrior(CodeModel, ABC):
         """
 
     def per_frame(self, conditions: Conditions, frames: int) -> PerToken | None:
-        """What timing says at every code."""
-        return None if self.timing is None else self.timing(conditions, frames)
+        """What timing and recall say at every code."""
+        told = None if self.timing is None else self.timing(conditions, frames)
+        if self.recall is None:
+            return told
+        recalled = conditions.recalled
+        if recalled is None:
+            batch = len(conditions.artist)
+            recalled = conditions.artist.new_full((batch, frames), NOTHING)
+        heard = self.recall(recalled)
+        return heard if told is None else told + heard
 
 
 def told_lyrics(conditions: Conditions) -> LyricTokens:
@@ -304,8 +321,11 @@ def initialise(prior: TopPrior, generator: torch.Generator) -> None:
 
 
 def initialise_tables(module: nn.Module, std: float, generator: torch.Generator) -> None:
-    """Draw the tables of labels and times."""
+    """Draw the tables of labels, times and recalled codes."""
     for part in module.modules():
         if isinstance(part, LabelTables | TimingTables):
             for table in part.parameters():
                 nn.init.normal_(table, std=std, generator=generator)
+        if isinstance(part, RecallTable):
+            nn.init.normal_(part.table.weight, std=std, generator=generator)
+            initialise_convs(part.look, generator)

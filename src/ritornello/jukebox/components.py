@@ -1,0 +1,69 @@
+"""Priors and upsamplers on the disk: components `prior`, `upsampler0`, `upsampler1`, ...
+
+Autoencoders are in `codec.py`. Weights are kept in half precision, like all that is shipped.
+"""
+
+from pathlib import Path
+
+from torch import nn
+
+from ritornello.checkpoint import load_component, load_into, save_component
+from ritornello.config import from_dict, to_dict
+from ritornello.errors import CheckpointError
+from ritornello.jukebox.config import JukeboxConfig
+from ritornello.jukebox.prior import TopPrior, build_prior
+from ritornello.jukebox.prior_config import PriorConfig, UpsamplerConfig
+from ritornello.jukebox.upsampler import Upsampler
+
+PRIOR = "prior"
+
+
+def upsampler_name(level: int) -> str:
+    """Component that makes the codes of `level` from those above."""
+    return f"upsampler{level}"
+
+
+def save_prior(folder: Path, prior: TopPrior) -> None:
+    """Write component `prior`."""
+    save_component(folder, PRIOR, prior, to_dict(prior.config), half=True)
+
+
+def load_prior(folder: Path, config: JukeboxConfig) -> TopPrior:
+    """The prior of the model in `folder`, in float32, not trainable.
+
+    Raises:
+        CheckpointError: There is none, it has another configuration, or its files are damaged.
+    """
+    values, tensors = load_component(folder, PRIOR)
+    _refuse_other(folder, PRIOR, from_dict(PriorConfig, values), config.prior)
+    return _loaded(build_prior(config.prior), tensors)
+
+
+def save_upsampler(folder: Path, level: int, upsampler: Upsampler) -> None:
+    """Write component `upsampler0`, `upsampler1`, ..."""
+    save_component(folder, upsampler_name(level), upsampler, to_dict(upsampler.config), half=True)
+
+
+def load_upsampler(folder: Path, level: int, config: JukeboxConfig) -> Upsampler:
+    """What makes the codes of `level`, in float32, not trainable.
+
+    Raises:
+        CheckpointError: As for `load_prior`.
+    """
+    name, wanted = upsampler_name(level), config.upsamplers[level]
+    values, tensors = load_component(folder, name)
+    _refuse_other(folder, name, from_dict(UpsamplerConfig, values), wanted)
+    return _loaded(Upsampler(wanted), tensors)
+
+
+def _refuse_other(folder: Path, name: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise CheckpointError(
+            f"{folder / name} holds {found}; expected {wanted}. "
+            "Was the model put together from different ones?"
+        )
+
+
+def _loaded[ModuleT: nn.Module](module: ModuleT, tensors: dict) -> ModuleT:
+    load_into(module, tensors)
+    return module.eval().requires_grad_(False)
