@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ritornello.nn.quantize import EmaCodebook
+from ritornello.nn.quantize import EmaCodebook, tensors_to_save
 
 
 def normal(*shape, seed=0):
@@ -80,3 +80,15 @@ def test_a_code_that_is_never_used_keeps_its_place(alpha):
     for _ in range(1500):
         book.follow(queries, book.nearest(queries), alpha)
     assert book.vectors[1].tolist() == pytest.approx([-9, -9], rel=1e-4)
+
+
+def test_what_is_saved_are_the_same_codes_with_counts_of_one():
+    inner = torch.nn.ModuleDict({"book": begun(), "other": torch.nn.Linear(2, 2)})
+    inner["book"].counts.mul_(7e5)
+    inner["book"].sums.mul_(7e5)
+    tensors = tensors_to_save(inner)
+    assert tensors.keys() == inner.state_dict().keys()
+    assert torch.equal(tensors["book.counts"], torch.ones(4))
+    torch.testing.assert_close(tensors["book.sums"], inner["book"].vectors)
+    assert torch.equal(tensors["other.weight"], inner["other"].weight)
+    assert tensors_to_save(begun(8)).keys() == {"counts", "sums"}

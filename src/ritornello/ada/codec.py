@@ -22,7 +22,6 @@ from torch import Tensor
 
 from ritornello.ada.config import StackConfig
 from ritornello.ada.model import Ada, Prior
-from ritornello.ada.quantize import VqBottleneck
 from ritornello.ada.recordings import MULAW_SYMBOLS, encode_long
 from ritornello.ada.sampling import HeldBiases, Sampler, sampler_for
 from ritornello.audio.mulaw import mulaw_decode, mulaw_encode
@@ -30,6 +29,7 @@ from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import to_dict
 from ritornello.errors import AudioError, ConfigError
 from ritornello.interfaces import TokenCodec
+from ritornello.nn.quantize import tensors_to_save
 from ritornello.shapes import Codes, Waveform
 from ritornello.training.seeds import seeded_generator
 
@@ -49,11 +49,7 @@ def level_name(index: int) -> str:
 
 def save_level(folder: Path, index: int, ada: Ada) -> None:
     """Write component `level1`, `level2`, ... in half precision; a codebook with counts of 1."""
-    tensors = dict(ada.state_dict())
-    if isinstance(ada.bottleneck, VqBottleneck):
-        book = ada.bottleneck.codebook.normalised()
-        tensors |= {f"bottleneck.codebook.{name}": value for name, value in book.items()}
-    save_component(folder, level_name(index), tensors, to_dict(ada.config), half=True)
+    save_component(folder, level_name(index), tensors_to_save(ada), to_dict(ada.config), half=True)
 
 
 def load_level(folder: Path, index: int, config: StackConfig) -> Ada:

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from ritornello.ada.config import QuantiserConfig
 from ritornello.nn.quantize import EmaCodebook
+from ritornello.training.codebooks import learn_codebook
 from ritornello.training.distributed import World
 
 NORMALISER_FLOOR = 1e-5
@@ -104,16 +105,16 @@ class VqBottleneck(Bottleneck):
 
     def learn(self, found: Bottlenecked, draw: torch.Generator, world: World) -> None:
         """Begin on the data, follow the queries, and place unused codes anew."""
-        learnt = list(self.codebook.buffers())
-        if self.is_begun:
-            self.codebook.follow(found.queries, found.codes, self.config.alpha)
-            # Smoothing is linear: the mean of all processes' sums is as if one had seen all.
-            world.average(learnt)
-            self.codebook.revive(found.queries, draw, self.config.revive_below)
-        else:
-            self.codebook.begin(found.queries, draw)
-            self.is_begun.fill_(True)
-        world.share(learnt)
+        learn_codebook(
+            self.codebook,
+            self.is_begun,
+            found.queries,
+            found.codes,
+            draw,
+            world,
+            alpha=self.config.alpha,
+            revive_below=self.config.revive_below,
+        )
 
 
 class ArgmaxBottleneck(Bottleneck):

@@ -17,6 +17,7 @@ from ritornello.errors import AudioError, CheckpointError
 from ritornello.interfaces import TokenCodec
 from ritornello.jukebox.vqvae import VqVae
 from ritornello.jukebox.vqvae_config import LevelConfig
+from ritornello.nn.quantize import tensors_to_save
 from ritornello.shapes import Codes, Waveform
 
 CHUNK_SAMPLES = 2**16
@@ -29,12 +30,8 @@ def component_name(level: int) -> str:
 
 
 def save_vqvae(folder: Path, level: int, vqvae: VqVae) -> None:
-    """Write component `vqvae0`, `vqvae1`, ... in half precision."""
-    tensors = dict(vqvae.state_dict())
-    # Codes are sums over counts, and at a large batch both are more than half precision holds.
-    uniform = tensors["quantiser.codebook.counts"].mean().clamp(min=1e-5)
-    for name in ("quantiser.codebook.counts", "quantiser.codebook.sums"):
-        tensors[name] = tensors[name] / uniform
+    """Write component `vqvae0`, `vqvae1`, ... in half precision; its codebook with counts of 1."""
+    tensors = tensors_to_save(vqvae)
     save_component(folder, component_name(level), tensors, to_dict(vqvae.config), half=True)
 
 

@@ -32,6 +32,7 @@ from ritornello.nn.conv import (
     slower_conv,
 )
 from ritornello.nn.quantize import EmaCodebook, Quantised
+from ritornello.training.codebooks import learn_codebook
 from ritornello.training.distributed import World
 
 Wave = Float[Tensor, "batch 1 time"]
@@ -120,16 +121,16 @@ class Quantiser(nn.Module):
             draw: Source of what is placed at random.
             world: The processes that train together; their codebooks stay equal.
         """
-        flat, learnt, revived = queries.transpose(1, 2), list(self.codebook.buffers()), 0
-        if self.is_begun:
-            self.codebook.follow(flat, codes, 1 - self.config.mu)
-            world.average(learnt)
-            revived = self.codebook.revive(flat, draw, self.config.revive_below)
-        else:
-            self.codebook.begin(flat, draw)
-            self.is_begun.fill_(True)
-        world.share(learnt)
-        return revived
+        return learn_codebook(
+            self.codebook,
+            self.is_begun,
+            queries.transpose(1, 2),
+            codes,
+            draw,
+            world,
+            alpha=1 - self.config.mu,
+            revive_below=self.config.revive_below,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

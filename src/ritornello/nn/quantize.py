@@ -117,3 +117,13 @@ class EmaCodebook(nn.Module):
         self.sums[dead] = flat[chosen] * uniform
         self.counts[dead] = uniform
         return len(dead)
+
+
+def tensors_to_save(module: nn.Module) -> dict[str, Tensor]:
+    """The state of `module` with its codebooks `normalised`, fit for half precision."""
+    tensors = dict(module.state_dict())
+    for path, part in module.named_modules():
+        if isinstance(part, EmaCodebook):
+            prefix = f"{path}." if path else ""
+            tensors |= {prefix + name: value for name, value in part.normalised().items()}
+    return tensors
