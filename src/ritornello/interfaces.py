@@ -146,6 +146,23 @@ class Codec(ABC):
         """Frames that cover `time` samples."""
         return -(-time // self.hop_samples)
 
+    def check_wave(self, wave: Waveform) -> None:
+        """Refuse what cannot be encoded: other channels than the codec's, or no samples."""
+        _, channels, time = wave.shape
+        if channels != self.channels or not time:
+            raise AudioError(
+                f"the codec got {channels} channel(s) of {time} samples; expected {self.channels} "
+                "of at least 1 sample. Mix or copy channels first."
+            )
+
+    def checked_length(self, frames: int, length: int | None) -> int:
+        """Samples to decode from `frames` frames: all for None; refuses more than there are."""
+        whole = frames * self.hop_samples
+        length = whole if length is None else length
+        if not 0 < length <= whole:
+            raise AudioError(f"{frames} frames hold 1 .. {whole} samples; got {length} to decode")
+        return length
+
 
 class LatentCodec(Codec):
     """A codec whose compressed sequence is continuous.
@@ -169,6 +186,17 @@ class TokenCodec(Codec):
 
     codebooks: int
     codebook_size: int
+
+    def check_codes(self, codes: Codes, length: int | None) -> int:
+        """Samples to decode from `codes`; refuses codes that the codec does not have."""
+        _, codebooks, frames = codes.shape
+        if codebooks != self.codebooks:
+            raise AudioError(f"got codes of {codebooks} codebook(s); expected {self.codebooks}")
+        length = self.checked_length(frames, length)
+        least, most = int(codes.min()), int(codes.max())
+        if least < 0 or most >= self.codebook_size:
+            raise AudioError(f"got codes {least} .. {most}; expected 0 .. {self.codebook_size - 1}")
+        return length
 
     @abstractmethod
     def encode(self, wave: Waveform) -> Codes:

@@ -198,9 +198,9 @@ def test_what_is_saved_comes_back(tmp_path):
 
 
 def test_what_makes_no_sense_is_refused(codec):
-    with pytest.raises(AudioError, match="2 channels of 9 samples; expected one"):
+    with pytest.raises(AudioError, match=r"2 channel.* of 9 samples; expected 1"):
         codec.encode(noise(9).expand(1, 2, 9))
-    with pytest.raises(AudioError, match=r"4 codes hold 1 \.\. 32 samples"):
+    with pytest.raises(AudioError, match=r"4 frames hold 1 \.\. 32 samples"):
         codec.decode(codes(4)[:, None], 33)
     with pytest.raises(AudioError, match=r"expected 0 \.\. 15"):
         codec.decode(codes(4)[:, None] + 1)

@@ -93,9 +93,12 @@ def test_what_is_saved_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        (lambda codec: codec.encode(torch.zeros(1, 2, 8)), "2 channels"),
+        (lambda codec: codec.encode(torch.zeros(1, 2, 8)), "2 channel"),
         (lambda codec: codec.encode(torch.zeros(1, 1, 0)), "at least 1 sample"),
-        (lambda codec: codec.decode(torch.zeros(1, 2, 4, dtype=torch.int64)), "one codebook"),
+        (
+            lambda codec: codec.decode(torch.zeros(1, 2, 4, dtype=torch.int64)),
+            "2 codebook",
+        ),
         (lambda codec: codec.decode(torch.zeros(1, 1, 4, dtype=torch.int64), 33), "1 .. 32"),
         (lambda codec: codec.decode(torch.full((1, 1, 4), 16)), "0 .. 15"),
     ],

@@ -92,13 +92,13 @@ def test_rates_follow_from_the_config(codec):
 
 
 def test_what_does_not_fit_is_refused(tiny):
-    with pytest.raises(AudioError, match="got 1 channels; expected 2"):
+    with pytest.raises(AudioError, match=r"got 1 channel.*; expected 2"):
         tiny.encode(sound(500, channels=1))
     with pytest.raises(AudioError, match="0 samples"):
         tiny.encode(torch.zeros(1, 2, 0))
     latents = drawn_latents(tiny, 3)
     for length in (0, 3 * 256 + 1):
-        with pytest.raises(AudioError, match=r"3 latents hold 1 \.\. 768 samples"):
+        with pytest.raises(AudioError, match=r"3 frames hold 1 \.\. 768 samples"):
             tiny.decode(latents, length)
     with pytest.raises(AudioError, match="decode_window got 3 latents; expected"):
         tiny.decode_window(latents)

@@ -27,7 +27,7 @@ from ritornello.ada.sampling import HeldBiases, Sampler, sampler_for
 from ritornello.audio.mulaw import mulaw_decode, mulaw_encode
 from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import to_dict
-from ritornello.errors import AudioError, ConfigError
+from ritornello.errors import ConfigError
 from ritornello.interfaces import TokenCodec
 from ritornello.nn.quantize import tensors_to_save
 from ritornello.shapes import Codes, Waveform
@@ -295,11 +295,7 @@ class AdaCodec(TokenCodec):
 
     def encode(self, wave: Waveform) -> Codes:
         """Codes of the topmost level; silence fills up the last frame."""
-        if wave.shape[1] != self.channels or not wave.shape[2]:
-            raise AudioError(
-                f"the codec got {wave.shape[1]} channels of {wave.shape[2]} samples; expected one "
-                "channel, at least 1 sample. Mix to mono first."
-            )
+        self.check_wave(wave)
         return self.symbols(wave)[-1][:, None]
 
     def symbols(self, wave: Waveform) -> list[Sequences]:
@@ -313,19 +309,7 @@ class AdaCodec(TokenCodec):
 
     def decode(self, codes: Codes, length: int | None = None) -> Waveform:
         """Audio drawn from codes, always with the same numbers; `length` samples of it."""
-        batch, books, frames = codes.shape
-        whole = frames * self.hop_samples
-        length = whole if length is None else length
-        if books != 1 or not 0 < length <= whole:
-            raise AudioError(
-                f"got {books} x {frames} codes for {length} samples; expected one codebook, whose "
-                f"{frames} codes hold 1 .. {whole} samples"
-            )
-        if int(codes.min()) < 0 or int(codes.max()) >= self.codebook_size:
-            raise AudioError(
-                f"got codes {int(codes.min())} .. {int(codes.max())}; expected "
-                f"0 .. {self.codebook_size - 1}"
-            )
+        length, batch = self.check_codes(codes, length), codes.shape[0]
         draws = [
             Draws(seed=self.seed, name=level_name(index), temperature=temperature)
             for index, temperature in enumerate(self.temperatures)

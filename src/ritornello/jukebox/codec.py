@@ -13,7 +13,7 @@ from torch import nn
 from ritornello.audio.chunk import chunk_plan
 from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import from_dict, to_dict
-from ritornello.errors import AudioError, CheckpointError
+from ritornello.errors import CheckpointError
 from ritornello.interfaces import TokenCodec
 from ritornello.jukebox.vqvae import VqVae
 from ritornello.jukebox.vqvae_config import LevelConfig
@@ -80,12 +80,8 @@ class JukeboxCodec(TokenCodec):
     @torch.inference_mode()
     def encode(self, wave: Waveform) -> Codes:
         """Codes of mono waveforms."""
-        _, channels, time = wave.shape
-        if channels != self.channels or not time:
-            raise AudioError(
-                f"the codec got {channels} channels of {time} samples; expected one channel, at "
-                "least 1 sample. Mix to mono first."
-            )
+        self.check_wave(wave)
+        time = wave.shape[-1]
         frames, hop = self.frames_for(time), self.hop_samples
         filled = nn.functional.pad(wave, (0, frames * hop - time))
         pieces = []
@@ -99,19 +95,7 @@ class JukeboxCodec(TokenCodec):
     @torch.inference_mode()
     def decode(self, codes: Codes, length: int | None = None) -> Waveform:
         """Audio of codes, cut off at full scale; `length` samples of it."""
-        _, books, frames = codes.shape
-        whole = frames * self.hop_samples
-        length = whole if length is None else length
-        if books != 1 or not 0 < length <= whole:
-            raise AudioError(
-                f"got {books} x {frames} codes for {length} samples; expected one codebook, whose "
-                f"{frames} codes hold 1 .. {whole} samples"
-            )
-        if int(codes.min()) < 0 or int(codes.max()) >= self.codebook_size:
-            raise AudioError(
-                f"got codes {int(codes.min())} .. {int(codes.max())}; expected "
-                f"0 .. {self.codebook_size - 1}"
-            )
+        length, frames = self.check_codes(codes, length), codes.shape[-1]
         pieces, hop = [], self.hop_samples
         for chunk in chunk_plan(
             frames, self._chunk_frames(self.decoder_frames), self.decoder_frames

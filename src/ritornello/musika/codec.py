@@ -200,13 +200,8 @@ class MusikaCodec(LatentCodec):
 
     def encode(self, wave: Waveform) -> Latents:
         """Latents of `wave`; outside of it there is silence."""
-        _, channels, time = wave.shape
-        if channels != self.channels:
-            raise AudioError(
-                f"the codec got {channels} channels; expected {self.channels}. Mix or copy first."
-            )
-        if time == 0:
-            raise AudioError("the codec got 0 samples; expected at least 1")
+        self.check_wave(wave)
+        time = wave.shape[-1]
         frames, context = self.frames_for(time), self._encoder_context()
         padded = nn.functional.pad(
             wave,
@@ -240,11 +235,7 @@ class MusikaCodec(LatentCodec):
     def decode(self, latents: Latents, length: int | None = None) -> Waveform:
         """Audio of `latents`, which are held at both ends; `length` samples of it."""
         batch, _, frames = latents.shape
-        length = frames * self.hop_samples if length is None else length
-        if not 0 < length <= frames * self.hop_samples:
-            raise AudioError(
-                f"{frames} latents hold 1 .. {frames * self.hop_samples} samples; {length} asked"
-            )
+        length = self.checked_length(frames, length)
         chunks = -(-frames // self.chunk_frames)
         context = self.context_latents
         right = chunks * self.chunk_frames - frames + context
