@@ -1,0 +1,83 @@
+"""Steppers: one contract, plain or compiled."""
+
+import numpy as np
+import pytest
+import torch
+
+from ritornello.errors import ConfigError
+from ritornello.jukebox import prior_presets
+from ritornello.jukebox.prior import build_prior, initialise
+from ritornello.jukebox.stepping import Stepper, TorchStepper, guided
+from ritornello.sampling.filters import draw
+from tests.jukebox.conditions import conditions_for
+from tests.jukebox.conditions import draw as generator
+
+KINDS = ("nano", "nano_encoder", "nano_merged")
+SETTINGS = {"temperature": 0.9, "top_p": 0.95}
+
+
+def prior_of(kind):
+    """A random prior, its logits spread enough to matter, and what it is told."""
+    config = prior_presets.PRIORS[kind]()
+    prior = build_prior(config)
+    initialise(prior, generator())
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(20.0)
+    return prior.eval(), conditions_for(config, batch=2)
+
+
+def uniforms_of(songs, steps, seed=1):
+    return np.random.default_rng(seed).random((songs, steps), dtype=np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_codes_are_drawn_from_the_whole_models_logits(kind):
+    prior, told = prior_of(kind)
+    uniforms, stepper = uniforms_of(2, prior.config.frames), TorchStepper(prior)
+    drawn = stepper.sample(stepper.begin(prior.begin(told)), uniforms, **SETTINGS)
+    with torch.no_grad():
+        logits = prior(torch.from_numpy(drawn), told).codes
+    numbers = torch.from_numpy(uniforms)
+    for t in range(drawn.shape[1]):
+        expected = draw(logits[:, t], numbers[:, t], **SETTINGS)
+        np.testing.assert_array_equal(drawn[:, t], expected)
+    assert len(np.unique(drawn)) > 2
+
+
+def test_known_codes_are_read_as_if_they_had_been_drawn():
+    prior, told = prior_of("nano")
+    stepper, uniforms = TorchStepper(prior), uniforms_of(2, 20)
+    whole = stepper.sample(stepper.begin(prior.begin(told)), uniforms)
+    state = stepper.begin(prior.begin(told))
+    stepper.read(whole[:, :0], state)
+    stepper.read(whole[:, :13], state)
+    np.testing.assert_array_equal(stepper.sample(state, uniforms[:, 13:]), whole[:, 13:])
+
+
+def test_guidance_goes_from_the_untold_through_the_told():
+    logits = torch.tensor([[1.0, 0.0], [3.0, -1.0]])
+    assert guided(logits, 0.0).tolist() == [[3.0, -1.0]]
+    assert guided(logits, 1.0).tolist() == [[1.0, 0.0]]
+    assert guided(logits, 2.0).tolist() == [[-1.0, 1.0]]
+
+
+def test_guided_by_one_is_what_is_told_alone():
+    prior, told = prior_of("nano")
+    stepper, uniforms = TorchStepper(prior), uniforms_of(1, 15)
+    pair = stepper.sample(stepper.begin(prior.begin(told)), uniforms, guidance=1.0)
+    state = prior.begin(told)
+    state.start, state.conditions = state.start[:1], state.conditions[:1]
+    state.trunk = prior.transformer.trunk.initial_state(1, state.start)
+    np.testing.assert_array_equal(stepper.sample(state, uniforms), pair)
+
+
+def test_numbers_for_other_songs_are_refused():
+    prior, told = prior_of("nano")
+    stepper = TorchStepper(prior)
+    assert isinstance(stepper, Stepper)
+    with pytest.raises(ConfigError, match="uniforms have 3 rows for a state of 2; expected 1"):
+        stepper.sample(stepper.begin(prior.begin(told)), uniforms_of(3, 2))
+    with pytest.raises(ConfigError, match=r"expected 2 of the state .*with guidance"):
+        stepper.sample(stepper.begin(prior.begin(told)), uniforms_of(2, 2), guidance=2.0)
