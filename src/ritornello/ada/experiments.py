@@ -13,6 +13,7 @@ on codes always read those of seed 0, so that seeds differ in the training of th
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from ritornello.ada.generate import AdaStack
 from ritornello.ada.recordings import SymbolCorpus, audio_symbols, code_symbols
 from ritornello.ada.rows import Row, find_row, trained
 from ritornello.ada.scales import Scale, at_scale, find_scale
-from ritornello.ada.train_levels import LevelStage, PriorStage
-from ritornello.checkpoint import read_json, weights_hash, write_json
+from ritornello.ada.train_levels import LevelStage, PriorStage, trained_level
+from ritornello.checkpoint import read_json, write_json
 from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus, scan
 from ritornello.data.jobs import Progress, exclusive
@@ -270,12 +271,11 @@ def symbols_under(experiment: Experiment, row: Row) -> SymbolCorpus:
     cache = experiment.folder / "cache"
     symbols = audio_symbols(experiment.corpus(), stack.sample_rate, cache / "audio")
     for index, below in enumerate(row.below):
-        symbols.fill()
-        model = experiment.run(below, BELOW_SEED).model
-        ada = load_level(model, index, stack)
-        weights = weights_hash(model, f"level{index + 1}")
+        trained_below = partial(
+            trained_level, experiment.run(below, BELOW_SEED).model, index, stack
+        )
         folder = cache / f"codes-{'-'.join(row.below[: index + 1])}"
-        symbols = code_symbols(symbols, ada, weights, folder)
+        symbols = code_symbols(symbols, stack.levels[index], trained_below, folder)
     return symbols
 
 

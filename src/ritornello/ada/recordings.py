@@ -125,27 +125,16 @@ def audio_symbols(corpus: Corpus, sample_rate: int, folder: Path) -> SymbolCorpu
     return SymbolCorpus(corpus, MULAW_SYMBOLS, sample_rate, open_cache)
 
 
-def code_symbols(below: SymbolCorpus, ada: Ada, weights: str, folder: Path) -> SymbolCorpus:
-    """Codes that a trained level gives for the symbols below it.
-
-    Args:
-        below: The symbols that are encoded.
-        ada: The level.
-        weights: Hash of its weights; another hash empties the cache.
-        folder: Where the codes are kept.
-    """
-    return awaited_code_symbols(below, ada.config, lambda: (ada, weights), folder)
-
-
-def awaited_code_symbols(
+def code_symbols(
     below: SymbolCorpus, config: AdaConfig, trained: Callable[[], tuple[Ada, str]], folder: Path
 ) -> SymbolCorpus:
-    """The same of a level that may not be trained yet: `trained` is called by `fill`.
+    """Codes that a level gives for the symbols below it; it may be trained later than this call.
 
     Args:
         below: The symbols that are encoded.
         config: The level.
-        trained: Loads it, with the hash of its weights.
+        trained: Loads it, with the hash of its weights; called by `fill`. Another hash empties the
+            cache.
         folder: Where the codes are kept.
     """
 

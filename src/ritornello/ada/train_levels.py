@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ritornello.ada.codec import level_name, load_level, load_prior, save_level, save_prior
 from ritornello.ada.config import StackConfig, StageConfig
 from ritornello.ada.model import Ada, Logits, Prior, Symbols, nll
-from ritornello.ada.recordings import SymbolCorpus, audio_symbols, awaited_code_symbols
+from ritornello.ada.recordings import SymbolCorpus, audio_symbols, code_symbols
 from ritornello.checkpoint import weights_hash, write_config
 from ritornello.config import to_dict
 from ritornello.data.corpus import Corpus
@@ -155,7 +155,7 @@ class LevelStage(SymbolStage):
     ) -> None:
         self.start = start
         self.level, self.index = stack.levels[index], index
-        self.name = f"level{index + 1}"
+        self.name = level_name(index)
         super().__init__(
             stack,
             symbols,
@@ -276,11 +276,12 @@ def stack_symbols(
     """
     symbols = [audio_symbols(corpus, stack.sample_rate, cache / "mulaw")]
     for index, config in enumerate(stack.levels):
-        trained = partial(_trained, model, index, stack)
+        trained = partial(trained_level, model, index, stack)
         folder = cache / f"codes{index + 1}"
-        symbols.append(awaited_code_symbols(symbols[-1], config, trained, folder))
+        symbols.append(code_symbols(symbols[-1], config, trained, folder))
     return symbols
 
 
-def _trained(model: Path, index: int, stack: StackConfig) -> tuple[Ada, str]:
+def trained_level(model: Path, index: int, stack: StackConfig) -> tuple[Ada, str]:
+    """Level `index` of the model folder, with the hash of its weights."""
     return load_level(model, index, stack), weights_hash(model, level_name(index))

@@ -13,14 +13,12 @@ import torch
 
 from ritornello.ada.config import StackConfig
 from ritornello.ada.model import Ada
-from ritornello.ada.recordings import SymbolCorpus, audio_symbols, code_symbols
-from ritornello.ada.train_levels import LevelStage
+from ritornello.ada.train_levels import LevelStage, stack_symbols
 from ritornello.ada.tune_schedule import Schedule
 from ritornello.checkpoint import (
     read_json,
     read_tensors,
     verify,
-    weights_hash,
     write_checksums,
     write_json,
     write_tensors,
@@ -66,23 +64,10 @@ class Task:
 def level_stage(task: Task) -> LevelStage:
     """The stage that `task` is about; its caches are where the task says."""
     corpus, stack = Corpus.load(Path(task.manifest)), task.config
-    return LevelStage(stack, task.index, level_symbols(task, corpus, stack))
-
-
-def level_symbols(task: Task, corpus: Corpus, stack: StackConfig) -> SymbolCorpus:
-    """What the task's level trains from: mu-law symbols, or the codes of the levels below."""
-    from ritornello.ada.codec import load_level
-
-    cache = Path(task.cache)
-    symbols = audio_symbols(corpus, stack.sample_rate, cache / "audio")
-    for index in range(task.index):
-        assert task.below is not None, "a level above the lowest comes with a model"
-        below = Path(task.below)
-        ada = load_level(below, index, stack)
-        symbols.fill()
-        weights = weights_hash(below, f"level{index + 1}")
-        symbols = code_symbols(symbols, ada, weights, cache / f"level{index + 1}")
-    return symbols
+    # The lowest level reads no codes, so that it needs no model to make them.
+    below = Path(task.below or task.cache)
+    symbols = stack_symbols(stack, corpus, below, Path(task.cache))
+    return LevelStage(stack, task.index, symbols[task.index])
 
 
 class Member:
