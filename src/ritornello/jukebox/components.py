@@ -4,8 +4,9 @@ Autoencoders are in `codec.py`. Weights are kept in half precision, like all tha
 """
 
 from pathlib import Path
+from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import from_dict, to_dict
@@ -16,6 +17,8 @@ from ritornello.jukebox.prior_config import PriorConfig, UpsamplerConfig
 from ritornello.jukebox.upsampler import Upsampler
 
 PRIOR = "prior"
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def upsampler_name(level: int) -> str:
@@ -64,6 +67,6 @@ def _refuse_other(folder: Path, name: str, found: object, wanted: object) -> Non
         )
 
 
-def _loaded[ModuleT: nn.Module](module: ModuleT, tensors: dict) -> ModuleT:
+def _loaded(module: ModuleT, tensors: dict[str, Tensor]) -> ModuleT:
     load_into(module, tensors)
     return module.eval().requires_grad_(False)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from ritornello.jukebox.labels import MISSING, UNKNOWN_ID
 from ritornello.jukebox.prior_config import LabelsConfig, RecallConfig, TimingConfig
-from ritornello.nn.conv import same_conv
 
 Start = Float[Tensor, "batch width"]
 PerFrame = Float[Tensor, "batch frames width"]
@@ -48,6 +47,17 @@ class Conditions:
     start_s: Float[Tensor, " batch"]
     lyrics: LyricTokens | None = None
     recalled: Recalled | None = None
+
+    def __getitem__(self, rows: slice) -> "Conditions":
+        """Of some of the examples."""
+        return Conditions(
+            artist=self.artist[rows],
+            genres=self.genres[rows],
+            total_s=self.total_s[rows],
+            start_s=self.start_s[rows],
+            lyrics=None if self.lyrics is None else self.lyrics[rows],
+            recalled=None if self.recalled is None else self.recalled[rows],
+        )
 
 
 def without_labels(conditions: Conditions) -> Conditions:
@@ -121,17 +131,15 @@ class TimingTables(nn.Module):
 
 
 class RecallTable(nn.Module):
-    """Recalled codes as a vector for every frame: a row of a table, and a look to both sides."""
+    """Recalled codes as a vector for every frame; row 0 is nothing."""
 
     def __init__(self, codes: int, width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(1 + codes, width)
-        self.look = same_conv(width, width)
 
     def forward(self, recalled: Recalled) -> PerFrame:
-        """Row 0 is nothing."""
-        rows = self.table(recalled + 1)
-        return rows + self.look(rows.transpose(1, 2)).transpose(1, 2)
+        """A row for every frame."""
+        return self.table(recalled - NOTHING)
 
 
 def spoilt(codes: Recalled, count: int, config: RecallConfig, draw: torch.Generator) -> Recalled:

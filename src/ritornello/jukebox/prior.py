@@ -41,7 +41,6 @@ from ritornello.jukebox.conditions import (
 )
 from ritornello.jukebox.prior_config import LyricsConfig, PriorConfig
 from ritornello.nn.attention import CausalAttention, CrossAttention
-from ritornello.nn.conv import initialise_convs
 
 LyricLogits = Float[Tensor, "batch lyrics symbols"]
 Bits = Float[Tensor, ""]
@@ -323,9 +322,6 @@ def initialise(prior: TopPrior, generator: torch.Generator) -> None:
 def initialise_tables(module: nn.Module, std: float, generator: torch.Generator) -> None:
     """Draw the tables of labels, times and recalled codes."""
     for part in module.modules():
-        if isinstance(part, LabelTables | TimingTables):
+        if isinstance(part, LabelTables | TimingTables | RecallTable):
             for table in part.parameters():
                 nn.init.normal_(table, std=std, generator=generator)
-        if isinstance(part, RecallTable):
-            nn.init.normal_(part.table.weight, std=std, generator=generator)
-            initialise_convs(part.look, generator)

@@ -162,7 +162,7 @@ def small_upsampler(depth: int) -> UpsamplerConfig:
         codes=SMALL_CODES,
         codes_above=SMALL_CODES,
         transformer=small_transformer(192, plain_order(depth), 3, 32, 32),
-        conditioner=ConditionerConfig(width=64, depth=4, cycle=4),
+        conditioner=ConditionerConfig(width=48, depth=4, cycle=4),
         labels=SMALL_LABELS,
     )
 
