@@ -3,6 +3,8 @@
 Without a C compiler the build goes on without it, and sampling takes the slower torch path.
 """
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 
 SOURCES = "src/ritornello/native/csrc"
@@ -15,9 +17,7 @@ setup(
         Extension(
             "ritornello.native._kernels",
             [f"{SOURCES}/{name}.c" for name in ("library", "scalar", "avx2", "avx512")],
-            depends=[
-                f"{SOURCES}/{name}.h" for name in ("wavenet", "step", "vectors", "products", "draw")
-            ],
+            depends=[str(header) for header in Path(SOURCES).glob("*.h")],
             extra_compile_args=FLAGS,
             optional=True,
         )

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ritornello.errors import ConfigError, MissingDependencyError
 
-LAYOUT = 2
-"""RITORNELLO_LAYOUT of csrc/wavenet.h, which native/wavenet.py was written for."""
+LAYOUT = 3
+"""RITORNELLO_LAYOUT of csrc/border.h, which the kernels here were written for."""
 
 BUILD = "put a C compiler (gcc or clang) on the PATH and run pip install --force-reinstall again"
 
@@ -57,7 +57,7 @@ def load_library() -> ctypes.CDLL:
     """
     library = find_library()
     if library is None:
-        raise MissingDependencyError("The fast WaveNet", "the compiled library", BUILD)
+        raise MissingDependencyError("The compiled step", "the compiled library", BUILD)
     return library
 
 

@@ -20,15 +20,27 @@ floats.
 """
 
 import ctypes
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from ritornello.errors import ConfigError
+from ritornello.native.border import (
+    DOUBLE,
+    GREATEST_WIDTH,
+    INT32,
+    INT64,
+    POINTER,
+    check_array,
+    check_draw,
+    check_finite,
+    check_owned,
+    check_precision,
+    check_symbols,
+    fields_of,
+)
 from ritornello.native.library import available_paths, choose_path, load_library
 from ritornello.native.packing import (
     aligned,
@@ -41,11 +53,6 @@ from ritornello.native.packing import (
 )
 
 __all__ = ["WaveNetKernel", "WaveNetState", "WaveNetWeights", "available_paths"]
-
-PRECISIONS = ("fp32", "int8")
-LEAST_TEMPERATURE = 1e-6
-GREATEST_WIDTH = 1 << 15
-"""Of any layer: sums of so many products of bytes fit in 32 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +110,8 @@ class WaveNetWeights:
             "out_bias": (symbols,),
         }
         for name, shape in expected.items():
-            _check_array(name, getattr(self, name), np.float32, shape)
-            if not np.isfinite(getattr(self, name)).all():
-                raise ConfigError(f"{name} holds values that are not finite numbers")
+            check_array(name, getattr(self, name), np.float32, shape)
+            check_finite(name, getattr(self, name))
         if max(residual, gates, skip, symbols) > GREATEST_WIDTH:
             raise ConfigError(
                 f"residual {residual}, gates {gates}, skip {skip}, symbols {symbols}; none "
@@ -122,14 +128,6 @@ class WaveNetWeights:
     def reaches(self) -> tuple[int, ...]:
         """Steps that each layer looks back."""
         return tuple((self.conv.shape[1] - 1) * dilation for dilation in self.dilations)
-
-
-def _check_array(name: str, array: Any, dtype: type, shape: Sequence[int]) -> None:
-    if array.dtype != dtype or array.shape != tuple(shape):
-        raise ConfigError(
-            f"{name} is {array.dtype} of shape {array.shape}; expected {np.dtype(dtype)} of shape "
-            f"{tuple(shape)}"
-        )
 
 
 @dataclass(kw_only=True)
@@ -161,37 +159,26 @@ class WaveNetState:
 
 # ------------------------------------------------------------------ csrc/wavenet.h
 
-_INT32, _INT64, _DOUBLE, _POINTER = (
-    ctypes.c_int32,
-    ctypes.c_int64,
-    ctypes.c_double,
-    ctypes.c_void_p,
-)
-
-
-def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
-    return [(name, kind) for name in names.split()]
-
 
 class _Net(ctypes.Structure):
     _fields_ = (
-        *_fields(_INT32, "layers taps symbols is_int8 is_half residual inner skip logits"),
-        ("plain_inner", _INT32),
+        *fields_of(INT32, "layers taps symbols is_int8 is_half residual inner skip logits"),
+        ("plain_inner", INT32),
         ("skip_scale", ctypes.c_float),
-        *_fields(_POINTER, "dilations first_slots enter conv conv_scales conv_bias onward"),
-        *_fields(_POINTER, "onward_scales residual_bias hidden hidden_bias out out_bias"),
+        *fields_of(POINTER, "dilations first_slots enter conv conv_scales conv_bias onward"),
+        *fields_of(POINTER, "onward_scales residual_bias hidden hidden_bias out out_bias"),
     )
 
 
 class _State(ctypes.Structure):
-    _fields_ = (*_fields(_INT64, "batch step"), *_fields(_POINTER, "previous slots slot_scales"))
+    _fields_ = (*fields_of(INT64, "batch step"), *fields_of(POINTER, "previous slots slot_scales"))
 
 
 class _Call(ctypes.Structure):
     _fields_ = (
-        *_fields(_INT64, "first rows steps hop"),
-        *_fields(_POINTER, "biases uniforms given drawn logits"),
-        *_fields(_DOUBLE, "temperature top_p"),
+        *fields_of(INT64, "first rows steps hop"),
+        *fields_of(POINTER, "biases uniforms given drawn logits"),
+        *fields_of(DOUBLE, "temperature top_p"),
     )
 
 
@@ -217,8 +204,7 @@ class WaveNetKernel:
         path: str | None = None,
         threads: int = 1,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision is {precision!r}; expected one of {PRECISIONS}")
+        check_precision(precision)
         if threads < 1:
             raise ConfigError(f"threads is {threads}; expected at least 1")
         self.path, self.precision, self.threads = choose_path(path), precision, threads
@@ -318,16 +304,9 @@ class WaveNetKernel:
         Raises:
             ConfigError: Shapes that do not fit, or values out of range.
         """
-        if uniforms.size and not (uniforms.min() >= 0 and uniforms.max() < 1):
-            raise ConfigError("uniforms are not all in [0, 1)")
-        if not LEAST_TEMPERATURE <= temperature < np.inf:
-            raise ConfigError(
-                f"temperature is {temperature}; expected at least {LEAST_TEMPERATURE}"
-            )
-        if not 0 < top_p <= 1:
-            raise ConfigError(f"top_p is {top_p}; expected 0 < top_p <= 1")
+        check_draw(uniforms, temperature, top_p)
         shape = (len(state.previous), *uniforms.shape[1:])
-        _check_array("uniforms", uniforms, np.float32, shape)
+        check_array("uniforms", uniforms, np.float32, shape)
         drawn = np.zeros(uniforms.shape, np.int64)
         inputs = {"uniforms": uniforms, "drawn": drawn}
         self._run(state, inputs, biases, hop, temperature=temperature, top_p=top_p)
@@ -352,9 +331,8 @@ class WaveNetKernel:
         Raises:
             ConfigError: Shapes that do not fit, or values out of range.
         """
-        _check_array("symbols", symbols, np.int64, (len(state.previous), *symbols.shape[1:]))
-        if symbols.size and not (symbols.min() >= 0 and symbols.max() < self.symbols):
-            raise ConfigError(f"symbols are not all in 0 .. {self.symbols - 1}")
+        check_array("symbols", symbols, np.int64, (len(state.previous), *symbols.shape[1:]))
+        check_symbols(symbols, self.symbols)
         logits = np.zeros((*symbols.shape, self.symbols), np.float32)
         self._run(state, {"given": symbols, "logits": logits}, biases, hop)
         return logits
@@ -417,9 +395,8 @@ class WaveNetKernel:
                 continue
             array, like = getattr(state, field.name), getattr(expected, field.name)
             shape = (batch,) if like.ndim == 1 else (len(like), batch, like.shape[2])
-            _check_array(f"state.{field.name}", array, like.dtype.type, shape)
-            if not (array.flags.c_contiguous and array.flags.writeable):
-                raise ConfigError(f"state.{field.name} is not contiguous and writeable; copy it")
+            check_array(f"state.{field.name}", array, like.dtype.type, shape)
+            check_owned(f"state.{field.name}", array)
         if batch < 1 or state.step < 0:
             raise ConfigError(f"the state has {batch} streams, step {state.step}; expected some")
         if state.previous.min() < -1 or state.previous.max() >= self.symbols:
@@ -431,7 +408,6 @@ class WaveNetKernel:
         """Contiguous biases of the right shape, all of them numbers."""
         if hop < 1 or steps % hop:
             raise ConfigError(f"{steps} steps in frames of {hop}; expected whole frames")
-        _check_array("biases", biases, np.float32, (batch, steps // hop, self.layers, self.gates))
-        if not np.isfinite(biases).all():
-            raise ConfigError("biases hold values that are not finite numbers")
+        check_array("biases", biases, np.float32, (batch, steps // hop, self.layers, self.gates))
+        check_finite("biases", biases)
         return np.ascontiguousarray(biases)

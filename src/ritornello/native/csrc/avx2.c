@@ -1,5 +1,5 @@
 /* The path for x86 processors with AVX2 and FMA (since about 2013): eight floats at a time. */
-#include "wavenet.h"
+#include <stdint.h>
 #if defined(__x86_64__)
 
 #if defined(__clang__)
@@ -14,7 +14,7 @@
 #define LANES 8
 #define MAX_ROWS 4
 #define BYTE_OFFSET 0
-#define RUN ritornello_run_avx2
+#define PATH(name) name##_avx2
 #define SPLAT(s) _mm256_set1_ps(s)
 #define VECTOR_MIN(a, b) _mm256_min_ps(a, b)
 #define VECTOR_MAX(a, b) _mm256_max_ps(a, b)
@@ -33,7 +33,7 @@ static inline __attribute__((always_inline)) __m256i add_fours(__m256i sums, __m
     return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-#include "step.h"
+#include "networks.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

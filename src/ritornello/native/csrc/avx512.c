@@ -1,6 +1,6 @@
 /* The path for x86 processors with AVX-512 and VNNI (servers since 2019, Zen 4): sixteen floats,
  * or sixty-four products of bytes, at a time. */
-#include "wavenet.h"
+#include <stdint.h>
 #if defined(__x86_64__)
 
 #if defined(__clang__)
@@ -16,7 +16,7 @@
 #define LANES 16
 #define MAX_ROWS 8
 #define BYTE_OFFSET 128 /* the instruction wants weights >= 0: they are packed 128 higher */
-#define RUN ritornello_run_avx512
+#define PATH(name) name##_avx512
 #define SPLAT(s) _mm512_set1_ps(s)
 #define VECTOR_MIN(a, b) _mm512_min_ps(a, b)
 #define VECTOR_MAX(a, b) _mm512_max_ps(a, b)
@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) __m512i add_fours(__m512i sums, __m
     return _mm512_dpbusd_epi32(sums, weights, _mm512_set1_epi32(together));
 }
 
-#include "step.h"
+#include "networks.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

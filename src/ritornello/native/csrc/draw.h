@@ -4,14 +4,21 @@
  * nucleus keeps, exceeds u times the sum of what is kept. Sums are made in doubles.
  */
 
-/* exp((logits - largest) / temperature), not normalised; `probabilities` is padded like logits. */
-static void soften(const float *logits, float *probabilities, int symbols, int padded,
-                   double temperature) {
+/* How to draw, and room for it. */
+struct lots {
+    float *chances; /* of every symbol, and a vector more */
+    int32_t *heap;  /* one per symbol */
+    double temperature, top_p;
+};
+
+/* exp((logits - largest) / temperature), not normalised. Both may be read or written up to a vector
+ * beyond the last symbol. */
+static void soften(const float *logits, float *probabilities, int symbols, double temperature) {
     float largest = logits[0];
     for (int i = 1; i < symbols; i++)
         largest = logits[i] > largest ? logits[i] : largest;
     const vec sharpness = SPLAT((float)(1 / temperature)), top = SPLAT(largest);
-    for (int i = 0; i < padded; i += LANES) {
+    for (int i = 0; i < symbols; i += LANES) {
         vec scaled = (load(logits + i) - top) * sharpness;
         store(probabilities + i, exp_of(VECTOR_MAX(VECTOR_MIN(scaled, SPLAT(0.0f)), SPLAT(-87.0f))));
     }
@@ -56,7 +63,7 @@ static void keep_nucleus(float *p, int32_t *heap, int symbols, double top_p) {
         p[heap[i]] = 0;
 }
 
-static int64_t draw(const float *p, int symbols, float uniform) {
+static int64_t pick(const float *p, int symbols, float uniform) {
     double total = 0, sum = 0;
     for (int i = 0; i < symbols; i++)
         total += p[i];
@@ -67,4 +74,12 @@ static int64_t draw(const float *p, int symbols, float uniform) {
             return i;
     }
     return symbols - 1; /* only when the logits were not numbers */
+}
+
+/* One symbol by its logits and a number in [0, 1). */
+static int64_t draw(const float *logits, int symbols, struct lots lots, float uniform) {
+    soften(logits, lots.chances, symbols, lots.temperature);
+    if (lots.top_p < 1)
+        keep_nucleus(lots.chances, lots.heap, symbols, lots.top_p);
+    return pick(lots.chances, symbols, uniform);
 }

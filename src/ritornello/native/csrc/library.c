@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "transformer.h"
 #include "wavenet.h"
 
 struct path {
@@ -10,15 +11,16 @@ struct path {
     int32_t panel;       /* outputs in a panel of packed weights */
     int32_t byte_offset; /* what is added to int8 weights when packing */
     int32_t has_half;    /* whether it reads half floats fast: weights may be packed as such */
-    wavenet_run *run;
+    wavenet_run *wavenet;
+    transformer_run *transformer;
 };
 
 static const struct path PATHS[] = {
 #if defined(__x86_64__)
-    {"avx512", 32, 128, 1, ritornello_run_avx512},
-    {"avx2", 16, 0, 1, ritornello_run_avx2},
+    {"avx512", 32, 128, 1, ritornello_wavenet_avx512, ritornello_transformer_avx512},
+    {"avx2", 16, 0, 1, ritornello_wavenet_avx2, ritornello_transformer_avx2},
 #endif
-    {"scalar", 8, 0, 0, ritornello_run_scalar},
+    {"scalar", 8, 0, 0, ritornello_wavenet_scalar, ritornello_transformer_scalar},
 };
 static const int32_t COUNT = sizeof PATHS / sizeof PATHS[0];
 
@@ -33,7 +35,7 @@ static int is_usable(const struct path *path) {
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                __builtin_cpu_supports("f16c");
 #endif
-    return path->run != NULL;
+    return path->wavenet != NULL;
 }
 
 static const struct path *find(const char *name) {
@@ -65,5 +67,11 @@ int32_t ritornello_pad(void) { return RITORNELLO_PAD; }
 
 int32_t ritornello_wavenet_run(const char *path, const struct wavenet *net,
                                struct wavenet_state *state, const struct wavenet_call *call) {
-    return find(path)->run(net, state, call);
+    return find(path)->wavenet(net, state, call);
+}
+
+int32_t ritornello_transformer_run(const char *path, const struct transformer *net,
+                                   struct transformer_state *state,
+                                   const struct transformer_call *call) {
+    return find(path)->transformer(net, state, call);
 }

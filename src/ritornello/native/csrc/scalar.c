@@ -2,7 +2,7 @@
 #define LANES 4
 #define MAX_ROWS 4
 #define BYTE_OFFSET 0
-#define RUN ritornello_run_scalar
+#define PATH(name) name##_scalar
 #define SPLAT(s) splat(s)
 #define VECTOR_MIN(a, b) choose_vec((a) < (b), a, b)
 #define VECTOR_MAX(a, b) choose_vec((a) > (b), a, b)
@@ -31,4 +31,4 @@ static inline four_ints add_fours(four_ints sums, four_ints weights, const int8_
     return sums;
 }
 
-#include "step.h"
+#include "networks.h"

@@ -1,4 +1,4 @@
-/* Vectors of one path, and the few functions of them that a WaveNet needs.
+/* Vectors of one path, and the few functions of them that networks need.
  *
  * A path defines before it includes this file:
  *
@@ -54,6 +54,19 @@ INLINE vec gate_of(vec a, vec b) {
     vec exp_a = exp_of(clamp(a * SPLAT(-2.0f), 40.0f));
     vec exp_b = exp_of(clamp(b * SPLAT(-1.0f), 40.0f));
     return (one - exp_a) / ((one + exp_a) * (one + exp_b));
+}
+
+/* x * sigmoid(1.702 x), the quick Gaussian error linear unit. */
+INLINE vec quick_gelu_of(vec x) {
+    return x / (SPLAT(1.0f) + exp_of(clamp(x * SPLAT(-1.702f), 80.0f)));
+}
+
+INLINE float sum_of(vec x) {
+    float lanes[LANES], sum = 0;
+    store(lanes, x);
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum;
 }
 
 INLINE vec absolute(vec x) { return (vec)((ints)x & 0x7fffffff); }

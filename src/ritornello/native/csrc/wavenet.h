@@ -1,23 +1,8 @@
-/* What crosses the border between Python and C: plain arrays and their sizes.
- *
- * Every array is made, owned and checked by Python (native/wavenet.py); nothing here is allocated
- * for longer than a call. Widths marked "padded" are whole multiples of RITORNELLO_PAD values, the
- * padding is zero and stays zero, so that no loop has a rest to deal with.
- *
- * Weight matrices are packed in panels for the products in products.h. With P outputs to a panel:
- *
- *     fp32   (panels, inputs, P)               float, or half floats
- *     int8   (panels, inputs / 4, P, 4)        bytes, raised by the path's `byte_offset`
- */
+/* A WaveNet, its state and its calls: what crosses the border of native/wavenet.py. */
 #ifndef RITORNELLO_WAVENET_H
 #define RITORNELLO_WAVENET_H
 
-#include <stdint.h>
-
-#define RITORNELLO_PAD 32
-
-/* Raised with every change of what stands here, so that Python never drives another build. */
-#define RITORNELLO_LAYOUT 2
+#include "border.h"
 
 /* Sizes and weights of a stack and its head. */
 struct wavenet {
@@ -61,6 +46,6 @@ struct wavenet_call {
 /* Runs the call; 0, or 1 when there was no memory for scratch space. */
 typedef int wavenet_run(const struct wavenet *, struct wavenet_state *, const struct wavenet_call *);
 
-wavenet_run ritornello_run_scalar, ritornello_run_avx2, ritornello_run_avx512;
+wavenet_run ritornello_wavenet_scalar, ritornello_wavenet_avx2, ritornello_wavenet_avx512;
 
 #endif

@@ -1,4 +1,4 @@
-/* The steps of a causal WaveNet, for one path: what PATH.c includes after its own definitions.
+/* The steps of a causal WaveNet, for one path.
  *
  * Van den Oord et al. 2016, section 2; nn/wavenet.py is the same in torch and is what tests hold
  * this equal to. For every step and layer, with rings of past inputs in the state:
@@ -13,12 +13,6 @@
 #include <stdlib.h>
 
 #include "wavenet.h"
-
-#include "vectors.h"
-
-#include "products.h"
-
-#include "draw.h"
 
 /* Working memory of one call; every row of a stream is padded. */
 struct scratch {
@@ -224,16 +218,15 @@ static void head(const struct wavenet *net, int64_t rows, struct scratch *s) {
 /* The symbol of one row: the one given, or a draw. */
 static int64_t choose(const struct wavenet *net, const struct wavenet_call *call, int64_t row,
                       int64_t at, struct scratch *s) {
-    const float *logits = s->logits + row * net->logits;
     if (call->given)
         return call->given[at];
-    soften(logits, s->chances, net->symbols, net->logits, call->temperature);
-    if (call->top_p < 1)
-        keep_nucleus(s->chances, s->heap, net->symbols, call->top_p);
-    return call->drawn[at] = draw(s->chances, net->symbols, call->uniforms[at]);
+    const struct lots lots = {s->chances, s->heap, call->temperature, call->top_p};
+    return call->drawn[at] =
+               draw(s->logits + row * net->logits, net->symbols, lots, call->uniforms[at]);
 }
 
-int RUN(const struct wavenet *net, struct wavenet_state *state, const struct wavenet_call *call) {
+int PATH(ritornello_wavenet)(const struct wavenet *net, struct wavenet_state *state,
+                             const struct wavenet_call *call) {
     struct scratch s;
     struct wavenet_state now = *state; /* rows of one batch may be run by several threads */
     int64_t *previous = state->previous + call->first;
