@@ -60,6 +60,7 @@ def build_parser() -> VerbParser:
             "ritornello train musika --data ~/recordings --run runs/mine gan.base_channels=64",
             "ritornello train ada --data ~/recordings --run runs/stack levels.1.training.batch=8",
             "ritornello train ada --data ~/recordings --run runs/stack levels.2.quantiser.kind=vq",
+            "ritornello train jukebox --data ~/songs --run runs/sung --preset songs",
             "torchrun --nproc-per-node 2 -m ritornello train musika --data DIR --run RUN",
         ],
     )
@@ -84,8 +85,9 @@ def build_parser() -> VerbParser:
     add(
         "--preset",
         choices=PRESETS,
-        help="nano: seconds, for tests; small: two cores, an hour or two; base: one GPU, a day; "
-        "paper, release: as published (release: musika only)",
+        help="nano: seconds, for tests; small: two cores, an hour or two; songs: the same with "
+        "lyrics (jukebox only); base: one GPU, a day; paper, release: as published (release: "
+        "musika only)",
     )
     add("--stage", metavar="S", help="train this stage alone")
     add(

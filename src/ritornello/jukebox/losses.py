@@ -29,6 +29,9 @@ Scalar = Float[Tensor, ""]
 AUDIBLE = 1e-4
 """Amplitude, -80 dB of full scale, below which the logarithm of a magnitude levels out."""
 
+SILENT = 1e-3
+"""Effective amplitude, -60 dB of full scale, below which an excerpt is not judged."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bandwidth:
@@ -134,15 +137,17 @@ def spectral_losses(
 
 
 def mean_convergence_db(decoded: Wave, real: Wave, sample_rate: int) -> float:
-    """Spectral convergence in dB of the mean of the excerpts' ratios, without the silent ones.
+    """Spectral convergence in dB of the mean of the excerpts' ratios, of those that can be heard.
+
+    A second of near silence, as between two movements, may have a ratio of hundreds: a mean with it
+    would tell of nothing else.
 
     Raises:
-        AudioError: All excerpts are silent.
+        AudioError: All excerpts are below `SILENT`.
     """
-    pairs = zip(decoded.detach().cpu().numpy(), real.detach().cpu().numpy(), strict=True)
-    found = [
-        spectral_convergence_db(true, made, sample_rate) for made, true in pairs if np.any(true)
-    ]
+    is_heard = (real.square().mean((1, 2)).sqrt() > SILENT).tolist()
+    pairs = zip(decoded.detach().cpu().numpy(), real.detach().cpu().numpy(), is_heard, strict=True)
+    found = [spectral_convergence_db(true, made, sample_rate) for made, true, is_ in pairs if is_]
     if not found:
         raise AudioError("all excerpts are silent: there is nothing to reconstruct")
     return float(20 * np.log10(np.mean(10 ** (np.array(found) / 20))))

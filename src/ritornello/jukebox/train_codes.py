@@ -52,7 +52,7 @@ from ritornello.jukebox.prior import (
 from ritornello.jukebox.prior_config import LabelsConfig
 from ritornello.jukebox.recordings import CodeCorpus, KnownMusic, LevelCodes
 from ritornello.jukebox.train_vqvae import Losses, stage_optim
-from ritornello.jukebox.upsampler import Upsampler
+from ritornello.jukebox.upsampler import CodesAbove, Upsampler
 from ritornello.training.optim import OptimConfig
 from ritornello.training.state import TrainState
 
@@ -72,7 +72,7 @@ class Excerpt:
     """
 
     codes: LevelCodes
-    above: LevelCodes
+    above: CodesAbove
     conditions: Conditions
 
     def split(self, size: int) -> "list[Excerpt]":
