@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "originality": ("ritornello.cli.originality", "find what a model copied from its training"),
     "listen": ("ritornello.cli.listen", "a blind listening test: make it, serve it, read it"),
     "report": ("ritornello.cli.report", "models and folders side by side, on one offline page"),
+    "explore": ("ritornello.cli.explore", "a page to hear and look through a folder of samples"),
     "reproduce": ("ritornello.cli.reproduce", "make one of the project's own tables again"),
     "models": ("ritornello.cli.models", "list the models in the box, show the card of one"),
     "bench": ("ritornello.cli.bench", "speed, time to first sound and memory of a model"),
