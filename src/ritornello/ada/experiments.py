@@ -10,7 +10,6 @@ All tables share a folder: a row that stands on the codes of another finds it tr
 on codes always read those of seed 0, so that seeds differ in the training of the row alone.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,13 +29,14 @@ from ritornello.ada.scales import Scale, at_scale, find_scale
 from ritornello.ada.train_levels import LevelStage, PriorStage, trained_level
 from ritornello.checkpoint import read_json, write_json
 from ritornello.config import from_dict, to_dict
-from ritornello.data.corpus import Corpus, scan
+from ritornello.data.corpus import Corpus
 from ritornello.data.jobs import Progress, exclusive
 from ritornello.errors import ConfigError, DataError
 from ritornello.training.logs import Display, Report, read_metrics_table
 from ritornello.training.loop import train_chain
 from ritornello.training.plan import Plan, StagePlan
 from ritornello.training.run import RunFolder, StageFolder
+from ritornello.training.setup import scan_anew
 
 EXPERIMENT_FILE, MANIFEST_FILE = "experiment.json", "manifest.jsonl"
 TRAINED_BY = ("narrower", "shorter", "layers", "training", "train_s", "valid_s")
@@ -122,16 +122,10 @@ def open_experiment(
         )
     if data is None and not known:
         raise ConfigError(f"{folder} holds no experiment yet; say what to learn from with --data")
-    if "sizes" in known:
+    if known:
         _refuse_other_sizes(folder, chosen, from_dict(Scale, known["sizes"]))
     _refuse_other_steps(folder, chosen)
-    if data is None:
-        manifest = Path(known["manifest"])
-    elif data.is_file():
-        manifest = data
-    else:
-        manifest = _scanned(folder, data, chosen, known, progress)
-    corpus = _used(manifest, data or manifest, chosen, folder, known)
+    corpus, manifest = _music(folder, data, chosen, known, progress)
     experiment = Experiment(
         folder=folder,
         scale=chosen,
@@ -179,43 +173,36 @@ def _refuse_other_steps(folder: Path, scale: Scale) -> None:
             )
 
 
-def _scanned(
-    folder: Path, data: Path, scale: Scale, known: Mapping[str, Any], progress: Progress | None
-) -> Path:
-    """The manifest of a folder of audio, kept in the experiment's folder.
-
-    A begun experiment's own manifest gives way only to one of the same music: music that is
-    refused must not take it away.
-    """
-    manifest = folder / MANIFEST_FILE
-    if not known:
-        scan(data, manifest=manifest, progress=progress)
-        return manifest
-    new = folder / f"new-{MANIFEST_FILE}"
-    with exclusive(folder / f"{new.name}.scan.lock"):
-        if manifest.exists():  # what is measured already is not measured again
-            shutil.copyfile(manifest, new)
-        try:
-            scan(data, manifest=new, progress=progress)
-            _used(new, data, scale, folder, known)
-            new.replace(manifest)
-        finally:
-            new.unlink(missing_ok=True)
-    return manifest
+def _music(
+    folder: Path,
+    data: Path | None,
+    scale: Scale,
+    known: Mapping[str, Any],
+    progress: Progress | None,
+) -> tuple[Corpus, Path]:
+    """The part of the music that is used, and the manifest of all of it."""
+    if data is None or data.is_file():
+        manifest = data or Path(known["manifest"])
+        corpus = Corpus.load(manifest)
+        _refuse_other_music(corpus, manifest, scale, folder, known)
+    else:
+        manifest = folder / MANIFEST_FILE
+        accept = partial(_refuse_other_music, data=data, scale=scale, folder=folder, known=known)
+        corpus = scan_anew([data], manifest, accept, progress)
+    return part_of(corpus, scale), manifest
 
 
-def _used(
-    manifest: Path, data: Path, scale: Scale, folder: Path, known: Mapping[str, Any]
-) -> Corpus:
-    """The part of the music that is used, which is the begun experiment's if there is one."""
-    corpus = part_of(Corpus.load(manifest), scale)
-    if not len(corpus.split("train")):
+def _refuse_other_music(
+    corpus: Corpus, data: Path, scale: Scale, folder: Path, known: Mapping[str, Any]
+) -> None:
+    """Refuse music of which nothing can be used, or other music than the begun experiment's."""
+    used = part_of(corpus, scale)
+    if not len(used.split("train")):
         raise DataError(f"there is no usable recording to learn from in {data}")
-    if known and known["digest"] != corpus.digest:
+    if known and known["digest"] != used.digest:
         raise ConfigError(
             f"{folder} holds an experiment on other music; give another folder, or the same music"
         )
-    return corpus
 
 
 def row_training(row: Row, stack: StackConfig) -> StageConfig:

@@ -20,9 +20,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ritornello.ada.codec import level_name
 from ritornello.ada.config import StackConfig
 from ritornello.ada.presets import PRESETS
-from ritornello.ada.tune_folder import begin, begin_tuning, finished_result, task_of
+from ritornello.ada.tune_folder import begin_tuning, finished_result, task_of
 from ritornello.ada.tune_member import Member, Task, follow, level_stage
 from ritornello.ada.tune_picture import draw_lineage
 from ritornello.ada.tune_population import Lineage, Point, TuneRules, beginnings
@@ -30,8 +31,8 @@ from ritornello.ada.tune_ray import Resources, breed, require_ray
 from ritornello.ada.tune_schedule import Schedule
 from ritornello.checkpoint import (
     find_model,
-    read_config,
     read_json,
+    saved_config,
     verify,
     whole_folder,
     write_checksums,
@@ -175,11 +176,8 @@ def resolved_stack(options: TuneOptions, below: Path | None) -> StackConfig:
             f"{len(stack.levels)}"
         )
     if below is not None:
-        values = read_config(below)
-        if values.pop("system") != "ada":
-            raise CheckpointError(f"{below} is no ada model; expected one to tune a level of")
-        del values["format_version"]
-        stack = upon(stack, from_dict(StackConfig, values), options.level - 1, below)
+        theirs = saved_config(below, "ada", StackConfig)
+        stack = upon(stack, theirs, options.level - 1, below)
     alone = f"levels.{options.level}.quantiser.revive_below=0"
     stack = with_overrides(stack, (alone, *options.overrides))
     kind = stack.levels[options.level - 1].quantiser.kind
@@ -193,7 +191,7 @@ def resolved_stack(options: TuneOptions, below: Path | None) -> StackConfig:
 
 def upon(stack: StackConfig, theirs: StackConfig, index: int, folder: Path) -> StackConfig:
     """`stack` with the first `index` levels and the rate of `theirs`, the model in `folder`."""
-    for name in (f"level{number + 1}" for number in range(index)):
+    for name in map(level_name, range(index)):
         verify(folder, below=name)
     if len(theirs.levels) < index:
         raise CheckpointError(f"{folder} has {len(theirs.levels)} levels; expected {index}")
@@ -297,7 +295,7 @@ def finish_tuning(run: RunFolder, task: Task, rules: TuneRules, record: Record) 
     """Write picture, schedule and the best member's model; the JSON result."""
     lineage = record.lineage
     best = lineage.best()
-    name = f"level{task.index + 1}"
+    name = level_name(task.index)
     draw_lineage(lineage, run.path / "lineage.png", f"{name}: a population of {rules.population}")
     if best is None or best.checkpoint is None:
         raise TrainingError(
@@ -347,7 +345,7 @@ def export(member: Member, run: RunFolder, figures: dict[str, float]) -> None:
     with whole_folder(run.model) as folder:
         for index in range(member.task.index):
             assert member.task.below is not None, "a level above the lowest comes with a model"
-            name = f"level{index + 1}"
+            name = level_name(index)
             shutil.copytree(Path(member.task.below) / name, folder / name)
         member.stage.export(member.state, folder)
         write_metrics(folder, member.stage.name, figures)
@@ -370,7 +368,8 @@ def run_replay(tuned: Path, folder: Path, display: Display) -> dict[str, Any]:
         raise CheckpointError(f"{source.path} holds no finished tuning; finish it by its command")
     schedule = Schedule.from_json((source.path / "schedule.json").read_text(encoding="utf-8"))
     rules = from_dict(TuneRules, (source.settings() or {})["config"]["rules"])
-    begin(run, {"replay": str(source.path), "schedule": to_dict(schedule)}, task.seed)
+    told = {"replay": str(source.path), "schedule": to_dict(schedule)}
+    run.begin("ada", told, task.seed)
     stage = level_stage(task)
     stage.prepare()
     member = Member(task, stage, rules.steps)

@@ -4,7 +4,6 @@ A population is a function of both, and so is every path that is trained again: 
 with nothing else. The manifest lies outside the caches, which may be deleted.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from ritornello.ada.tune_population import TuneRules
 from ritornello.checkpoint import read_json
 from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus
-from ritornello.data.jobs import exclusive
 from ritornello.errors import CheckpointError, TrainingError
 from ritornello.training.run import RunFolder
-from ritornello.training.setup import scan_or_refuse
+from ritornello.training.setup import refuse_empty, scan_anew
 
 MANIFEST = "manifest.jsonl"
 
@@ -38,54 +36,27 @@ def begin_tuning(
         DataError: No usable recordings.
         TrainingError: The folder belongs to other music or other settings.
     """
-    manifest, new = run.path / MANIFEST, run.path / f"new-{MANIFEST}"
-    with exclusive(run.path / f"{new.name}.scan.lock"):
-        if manifest.exists():  # what is measured already is not measured again
-            shutil.copyfile(manifest, new)
-        try:
-            music = scan_or_refuse(data, new).digest
-            if known_music(run) not in (None, music):
-                raise TrainingError(
-                    f"{run.path} holds a population on other music; give the same music to go on "
-                    "with it, or another folder with -o"
-                )
-            begin(run, {**config, "music": music}, seed)
-            new.replace(manifest)
-        finally:
-            new.unlink(missing_ok=True)
+
+    def accept(corpus: Corpus) -> None:
+        refuse_empty(corpus, data)
+        begun = (run.settings() or {}).get("config", {})
+        if begun.get("music", corpus.digest) != corpus.digest:
+            raise TrainingError(
+                f"{run.path} holds a population on other music; give the same music to go on with "
+                "it, or another folder"
+            )
+        run.begin("ada", {**config, "music": corpus.digest}, seed, upgraded)
+
+    scan_anew(data, run.path / MANIFEST, accept)
 
 
-def known_music(run: RunFolder) -> str | None:
-    """Hash of the music that the folder has begun with; None if that is not known."""
-    config = (run.settings() or {}).get("config", {})
-    earlier = run.cache / MANIFEST
-    if "rules" in config and "music" not in config and earlier.exists():
-        return Corpus.load(earlier).digest
-    return config.get("music")
-
-
-def begin(run: RunFolder, config: Mapping[str, Any], seed: int) -> None:
-    """Record `config`, or check that the folder has begun with it.
-
-    Settings that have been added since have their defaults in a folder from before.
-
-    Raises:
-        TrainingError: The folder belongs to other settings; names the first that differs.
-    """
-
-    def upgraded(old: Mapping[str, Any]) -> Mapping[str, Any]:
-        if "rules" not in old:
-            return old
-        stack = to_dict(from_dict(StackConfig, old["stack"]))
-        rules = to_dict(from_dict(TuneRules, old["rules"]))
-        return {"music": config.get("music"), **old, "stack": stack, "rules": rules}
-
-    try:
-        run.begin("ada", config, seed, upgraded)
-    except TrainingError as error:
-        # Folders of runs are given with --run, this verb's with -o.
-        told = str(error).replace("another --run folder", "another folder with -o")
-        raise TrainingError(told) from None
+def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of an earlier version: what has been added since has its default."""
+    kinds = {"stack": StackConfig, "rules": TuneRules}
+    return {
+        name: to_dict(from_dict(kinds[name], value)) if name in kinds else value
+        for name, value in old.items()
+    }
 
 
 def task_of(run: RunFolder) -> Task:
@@ -93,11 +64,10 @@ def task_of(run: RunFolder) -> Task:
     settings = run.settings()
     if settings is None or "rules" not in settings["config"]:
         raise CheckpointError(f"{run.path} is no folder that `ritornello tune ada` has written")
-    places = run.path / MANIFEST, run.cache / MANIFEST  # the second: folders from before
-    manifest = next((place for place in places if place.exists()), None)
-    if manifest is None:
+    manifest = run.path / MANIFEST
+    if not manifest.exists():
         raise CheckpointError(
-            f"{places[0]} is missing, which lists the music; the tuning's own command writes it "
+            f"{manifest} is missing, which lists the music; the tuning's own command writes it "
             "again"
         )
     config = settings["config"]

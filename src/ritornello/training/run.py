@@ -199,7 +199,7 @@ class RunFolder:
         if difference:
             raise TrainingError(
                 f"{self.path} belongs to other settings: {difference}. Repeat the run's own "
-                "settings to resume it, or give another --run folder."
+                "settings to resume it, or give another folder."
             )
 
     def settings(self) -> dict[str, Any] | None:

@@ -1,11 +1,13 @@
 """What every system's `train` does around the loop: the model to start from, the data, figures."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ritornello.checkpoint import find_model, verify
 from ritornello.data.corpus import Corpus, scan
+from ritornello.data.jobs import Progress, exclusive
 from ritornello.errors import ConfigError, DataError
 from ritornello.interfaces import Stage
 from ritornello.training.loop import ChainResult
@@ -33,6 +35,12 @@ def usable_corpus(options: TrainOptions, run: RunFolder) -> Corpus:
 def scan_or_refuse(data: Sequence[Path], manifest: Path) -> Corpus:
     """Scan folders into `manifest`; DataError when nothing in them can be used."""
     corpus = scan(list(data), manifest=manifest)
+    refuse_empty(corpus, data)
+    return corpus
+
+
+def refuse_empty(corpus: Corpus, data: Sequence[Path]) -> None:
+    """Raise DataError when nothing in the folders of `corpus` can be used."""
     if not len(corpus):
         reasons = "; ".join(f"{one.id}: {one.reason}" for one in corpus.skipped[:5])
         folders = ", ".join(str(folder) for folder in data)
@@ -40,6 +48,32 @@ def scan_or_refuse(data: Sequence[Path], manifest: Path) -> Corpus:
             f"no usable recordings in {folders} ({reasons or 'no audio files'}); "
             "`ritornello data scan DIR` lists every file and what is wrong with it"
         )
+
+
+def scan_anew(
+    data: Sequence[Path],
+    manifest: Path,
+    accept: Callable[[Corpus], None],
+    progress: Progress | None = None,
+) -> Corpus:
+    """Scan folders into `manifest`, which stays as it was unless `accept` takes what is found.
+
+    Args:
+        data: Folders of audio.
+        manifest: The list of the music that whatever lies beside it was made from.
+        accept: Called with what was found; what it raises is raised here.
+        progress: As `scan` calls it.
+    """
+    new = manifest.with_name(f"new-{manifest.name}")
+    with exclusive(new.with_name(f"{new.name}.scan.lock")):
+        if manifest.exists():  # what is measured already is not measured again
+            shutil.copyfile(manifest, new)
+        try:
+            corpus = scan(list(data), manifest=new, progress=progress)
+            accept(corpus)
+            new.replace(manifest)
+        finally:
+            new.unlink(missing_ok=True)
     return corpus
 
 
