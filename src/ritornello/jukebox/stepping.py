@@ -5,24 +5,41 @@
     stepper.read(known, state)                        codes of the overlap, all at once
     codes = stepper.sample(state, uniforms)           new ones
 
-`TorchStepper` is the one to read, and the one that any machine has. Everything random is in
-`uniforms`: both draw the same codes from the same numbers (`sampling.filters`). Arrays are numpy's,
-one row per song.
+`TorchStepper` is the one to read, and the one that any machine has; `KernelStepper` is faster by
+one to two orders of magnitude. Everything random is in `uniforms`: both draw the same codes from
+the same numbers (`sampling.filters`). Arrays are numpy's, one row per song.
 
 Guided sampling (Ho and Salimans 2022, "Classifier-free diffusion guidance", on logits) takes a
 state of two rows per song: 2k is told the song's labels and 2k + 1 is not. One code is drawn for
 both, from `without + guidance * (with - without)`. Deviation: Jukebox samples without.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
-from ritornello.errors import ConfigError
-from ritornello.jukebox.code_transformer import CodeModel, TokenState
+from ritornello.errors import CapabilityError, ConfigError
+from ritornello.jukebox.attention import (
+    ColumnAttention,
+    PreviousRowAttention,
+    RowAttention,
+    SummaryAttention,
+)
+from ritornello.jukebox.code_transformer import CodeModel, CodeTransformer, TokenState
+from ritornello.native.border import check_precision
+from ritornello.native.library import available_paths, load_library
+from ritornello.native.transformer import LayerCache, TransformerKernel, TransformerState
+from ritornello.native.transformer_weights import LayerWeights, TransformerWeights
+from ritornello.nn.attention import (
+    AttentionState,
+    CausalAttention,
+    CrossAttention,
+    SelfAttention,
+)
+from ritornello.nn.transformer import Block, Mlp
 from ritornello.sampling.filters import draw
 
 RowCodes = Int64[np.ndarray, "rows frames"]
@@ -153,16 +170,171 @@ def check_rows(rows: int, songs: int, guidance: float | None) -> None:
         )
 
 
+# ------------------------------------------------------------------ the compiled step
+
+
+class KernelStepper:
+    """Steps in C: `native.transformer`.
+
+    Args:
+        model: A prior or an upsampler on the CPU; its weights are copied.
+        precision: "fp32", or "int8" for the trunk.
+        path: Of the library; None for the fastest that this processor has.
+
+    Raises:
+        ConfigError: An unknown precision, or a path this processor lacks.
+        MissingDependencyError: The library was not built.
+    """
+
+    def __init__(
+        self, model: CodeModel, *, precision: str = "fp32", path: str | None = None
+    ) -> None:
+        weights = kernel_weights(model.transformer)
+        self.kernel = TransformerKernel(weights, precision=precision, path=path)
+        self.first_code = model.first_code
+
+    @property
+    def path(self) -> str:
+        """Of the library, e.g. "avx512"."""
+        return self.kernel.path
+
+    def begin(self, told: TokenState) -> TransformerState:
+        """The same in arrays, with what the model has read already; see `Stepper`."""
+        caches = [layer_cache(state) for state in told.trunk.blocks]
+        patterns = self.kernel.patterns
+        memory = [c for c, name in zip(caches, patterns, strict=True) if name == "memory"]
+        conditions = None if told.conditions is None else array(told.conditions)
+        state = self.kernel.initial_state(array(told.start), conditions, memory)
+        if told.previous is not None:
+            state.step = told.trunk.step
+            state.previous[:] = told.previous.cpu().numpy()
+            for layer, cache in enumerate(caches):
+                self.kernel.fill(state, layer, cache)
+        return state
+
+    def read(self, codes: RowCodes, state: TransformerState) -> None:
+        """Many at once; see `Stepper`."""
+        self.kernel.read(state, codes + self.first_code)
+
+    def logits(
+        self, codes: RowCodes, state: TransformerState
+    ) -> Float32[np.ndarray, "rows frames codes"]:
+        """Many at once; see `Stepper`."""
+        return self.kernel.logits(state, codes + self.first_code)[..., self.first_code :]
+
+    def sample(
+        self,
+        state: TransformerState,
+        uniforms: Uniforms,
+        *,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        guidance: float | None = None,
+    ) -> DrawnCodes:
+        """All steps in one call; see `Stepper`."""
+        check_rows(len(state.previous), len(uniforms), guidance)
+        drawn = self.kernel.sample(
+            state,
+            uniforms,
+            temperature=temperature,
+            top_p=top_p,
+            first=self.first_code,
+            guidance=guidance,
+        )
+        return drawn - self.first_code
+
+
+def array(values: Tensor) -> Float32[np.ndarray, "..."]:
+    """In float32, contiguous."""
+    return np.ascontiguousarray(values.detach().float().cpu().numpy())
+
+
+def layer_cache(state: AttentionState) -> LayerCache:
+    """What a layer remembers, line by line; kinds that have one line do not say so."""
+
+    def by_line(slots: Tensor) -> Float32[np.ndarray, "rows lines heads slots head"]:
+        return array(slots[:, None] if slots.ndim == 4 else slots.swapaxes(1, 2))
+
+    return LayerCache(keys=by_line(state.keys), values=by_line(state.values))
+
+
+KERNEL_PATTERNS = {
+    RowAttention: "row",
+    ColumnAttention: "column",
+    PreviousRowAttention: "previous_row",
+    SummaryAttention: "summary",
+    CausalAttention: "dense",
+    CrossAttention: "memory",
+}
+
+
+def kernel_weights(model: CodeTransformer) -> TransformerWeights:
+    """The weights of a model as the compiled step takes them, in float32."""
+    config, norm = model.config, model.trunk.norm
+    return TransformerWeights(
+        layers=tuple(map(layer_weights, model.trunk.blocks)),
+        heads=config.heads,
+        block_length=config.block_length,
+        table=array(model.table.weight),
+        positions=array(model.positions),
+        norm=norm_weights(norm) if isinstance(norm, nn.LayerNorm) else None,
+        symbol_of=array((model.table if model.untied is None else model.untied).weight),
+        hears_twice=model.untied is None,
+    )
+
+
+def norm_weights(norm: nn.Module) -> Float32[np.ndarray, "2 width"]:
+    """Gains and biases."""
+    norm = cast(nn.LayerNorm, norm)
+    return array(torch.stack([norm.weight, norm.bias]))
+
+
+def layer_weights(block: Block) -> LayerWeights:
+    """One block's."""
+    attention, mlp = block.attention, cast(Mlp, block.mlp)
+    is_cross = isinstance(attention, CrossAttention)
+    project = attention.query if is_cross else cast(SelfAttention, attention).qkv
+    return LayerWeights(
+        pattern=KERNEL_PATTERNS[type(attention)],
+        kept=attention.length if isinstance(attention, CausalAttention) else 0,
+        norm_attention=norm_weights(block.norm_attention),
+        project=array(project.weight),
+        project_bias=array(project.bias),
+        out=array(attention.out.weight),
+        out_bias=array(attention.out.bias),
+        norm_mlp=norm_weights(block.norm_mlp),
+        enter=array(mlp.enter.weight),
+        enter_bias=array(mlp.enter.bias),
+        leave=array(mlp.out.weight),
+        leave_bias=array(mlp.out.bias),
+    )
+
+
+# ------------------------------------------------------------------ whichever there is
+
+
 def stepper_for(model: CodeModel, precision: str = "fp32") -> Stepper:
     """The fastest stepper that this installation has for a model.
 
     Args:
-        model: A prior or an upsampler.
-        precision: "fp32".
+        model: A prior or an upsampler. On another device than the CPU it makes its own steps.
+        precision: "fp32", or "int8" (faster, not quite the same network), which needs the compiled
+            step.
 
     Raises:
         ConfigError: An unknown precision.
+        MissingDependencyError: "int8" without the compiled step.
+        CapabilityError: "int8" on another device.
     """
-    if precision != "fp32":
-        raise ConfigError(f"precision is {precision!r}; expected 'fp32'")
-    return TorchStepper(model)
+    check_precision(precision)
+    on_cpu = model.transformer.positions.device.type == "cpu"
+    if on_cpu and available_paths():
+        return KernelStepper(model, precision=precision)
+    if precision == "fp32":
+        return TorchStepper(model)
+    if on_cpu:
+        load_library()  # says what is missing, and how to get it
+    raise CapabilityError(
+        f"precision {precision!r} is for the CPU; the model is on "
+        f"{model.transformer.positions.device}. Use fp32, or move it"
+    )

@@ -4,6 +4,8 @@ csrc/wavenet.h says what is expected. Matrices are (..., outputs, inputs); a pan
 side by side, so that one vector of the processor holds the weights of one input to several outputs.
 """
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
 
@@ -12,11 +14,22 @@ CACHE_LINE = 64
 
 def aligned(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     """A contiguous copy that begins at a cache line, as fast vector loads want it."""
-    buffer = np.empty(array.nbytes + CACHE_LINE, np.uint8)
-    start = -buffer.ctypes.data % CACHE_LINE
-    copy = buffer[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = _at_a_line(np.empty(array.nbytes + CACHE_LINE, np.uint8))
+    copy = copy[: array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+def aligned_zeros(*shape: int) -> Float32[np.ndarray, "..."]:
+    """Zeros that begin at a cache line; of what is never touched no memory is taken."""
+    size = 4 * math.prod(shape)
+    zeros = _at_a_line(np.zeros(size + CACHE_LINE, np.uint8))
+    return zeros[:size].view(np.float32).reshape(shape)
+
+
+def _at_a_line(buffer: UInt8[np.ndarray, " _size"]) -> UInt8[np.ndarray, " _rest"]:
+    """What of a buffer begins at a cache line."""
+    return buffer[-buffer.ctypes.data % CACHE_LINE :]
 
 
 def padded_width(width: int, pad: int) -> int:
