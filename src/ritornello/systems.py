@@ -34,6 +34,12 @@ SYSTEMS: dict[str, SystemEntry] = {
         summary="autoregressive discrete autoencoders, stacked under a WaveNet",
         capabilities=frozenset({"continue", "stream", "reconstruct"}),
     ),
+    "jukebox": SystemEntry(
+        package="ritornello.jukebox",
+        system_class="Jukebox",
+        summary="three VQ-VAEs, a transformer prior and upsamplers; artists, genres, lyrics",
+        capabilities=frozenset({"continue", "labels", "lyrics", "form", "stream", "reconstruct"}),
+    ),
 }
 
 
