@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ritornello.ada import train_levels
 from ritornello.ada.codec import load_level, load_prior
 from ritornello.ada.config import StackConfig, StageConfig
 from ritornello.ada.generate import AdaStack
 from ritornello.ada.recordings import SymbolCorpus, audio_symbols, code_symbols
 from ritornello.ada.rows import Row, find_row, trained
 from ritornello.ada.scales import Scale, at_scale, find_scale
-from ritornello.ada.train_levels import LevelStage, PriorStage, trained_level
+from ritornello.ada.train_levels import LevelStage, PriorStage, scored_excerpts, trained_level
 from ritornello.checkpoint import read_json, write_json
 from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus
@@ -213,11 +212,8 @@ def row_training(row: Row, stack: StackConfig) -> StageConfig:
 def codes_scored(row: Row, stack: StackConfig) -> int:
     """Codes that the perplexity of an autoencoder's row is of: those of the excerpts it scores."""
     level = stack.levels[len(row.below)]
-    crop, batch = level.training.crop, level.training.batch
-    scored = crop - min(level.local.receptive_field, crop // 2)
-    most = train_levels.SCORED_STEPS * batch
-    excerpts = max(2, min(train_levels.SCORED_SYMBOLS // scored, most))
-    return excerpts * (crop // level.hop)
+    excerpts = scored_excerpts(level.training, level.local.receptive_field)
+    return excerpts * (level.training.crop // level.hop)
 
 
 def music(corpus: Corpus) -> dict[str, dict[str, float]]:

@@ -52,6 +52,20 @@ def stage_optim(config: StageConfig, module: str) -> OptimConfig:
     )
 
 
+def unscored_symbols(config: StageConfig, receptive_field: int) -> int:
+    """Symbols at the beginning of an excerpt that have too little before them to be scored.
+
+    An excerpt may be shorter than what is seen; then its second half is scored.
+    """
+    return min(receptive_field, config.crop // 2)
+
+
+def scored_excerpts(config: StageConfig, receptive_field: int) -> int:
+    """Excerpts that every evaluation scores."""
+    scored = config.crop - unscored_symbols(config, receptive_field)
+    return max(2, min(SCORED_SYMBOLS // scored, SCORED_STEPS * config.batch))
+
+
 class SymbolStage(Stage):
     """What levels and prior have in common: excerpts of symbols, and their NLL.
 
@@ -75,8 +89,8 @@ class SymbolStage(Stage):
     ) -> None:
         self.stack, self.symbols, self.alphabet, self.config = stack, symbols, alphabet, config
         self.share, self.steps = config.share, config.steps
-        # An excerpt may be shorter than what is seen; then its second half is scored.
-        self.unscored = min(receptive_field, config.crop // 2)
+        self.unscored = unscored_symbols(config, receptive_field)
+        self.excerpts = scored_excerpts(config, receptive_field)
 
     def prepare(self) -> None:
         """Fill the cache of symbols."""
@@ -102,9 +116,7 @@ class SymbolStage(Stage):
     def crops(self, split: str) -> Crops:
         """The same excerpts of a split at every evaluation."""
         draw = torch.Generator().manual_seed(0)
-        count = SCORED_SYMBOLS // (self.config.crop - self.unscored)
-        count = max(2, min(count, SCORED_STEPS * self.config.batch))
-        return self.symbols.draw(draw, self.config.crop, count, split)
+        return self.symbols.draw(draw, self.config.crop, self.excerpts, split)
 
     def held_out(self) -> Crops:
         """Excerpts of the split that figures are made of."""
