@@ -376,7 +376,7 @@ class AdaStack(System):
             logger.warning(
                 "without the compiled WaveNet step, %.0f s of music take about %s (%.1f s for each "
                 "second). A C compiler and `pip install --force-reinstall --no-deps ritornello` "
-                "make it 10 to 60 times as fast.",
+                "make it 8 to 40 times as fast, the more so the smaller the networks.",
                 seconds or DEFAULT_SECONDS,
                 f"{takes_s / 60:.0f} min" if takes_s > 90 else f"{takes_s:.0f} s",
                 times,

@@ -68,7 +68,7 @@ def build_parser() -> VerbParser:
             "ritornello generate piano -o song.wav --form A:16,B:8,A:16 --set density=0.7",
             "ritornello generate piano -o take.wav -n 4        # take-1.wav .. take-4.wav",
             "ritornello generate ada-piano -o more.wav --continue beginning.wav --seconds 20",
-            "ritornello generate ada-piano -o calm.wav --temperatures 0.9,0.95,1",
+            "ritornello generate ada-piano -o calm.wav --temperatures 0.4,0.95,1",
             "ritornello generate runs/mine -o mine.wav --set density=curve.csv --json",
         ],
     )

@@ -65,7 +65,7 @@ def add_request(parser: VerbParser) -> None:
         "--temperatures",
         type=float_list,
         metavar="T1,..,TN",
-        help="one for each network of a stack, level 1 first, the prior last: 0.9,0.95,1",
+        help="one for each network of a stack, level 1 first, the prior last: 0.4,0.95,1",
     )
     add("--precision", metavar="NAME", help="fp32, or int8 where a system has it: faster (fp32)")
     add("--continue", dest="prompt", type=Path, metavar="FILE", help="audio to continue")
@@ -175,12 +175,12 @@ def load(model: "FoundModel", threads: int) -> tuple["System", float]:
 
 
 def float_list(text: str) -> tuple[float, ...]:
-    """The numbers of `0.9,0.95,1`."""
+    """The numbers of `0.4,0.95,1`."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"got {text!r}; expected numbers with commas between, such as 0.9,0.95,1"
+            f"got {text!r}; expected numbers with commas between, such as 0.4,0.95,1"
         ) from None
 
 
