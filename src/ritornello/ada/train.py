@@ -8,7 +8,6 @@ has; `--from MODEL --unfreeze-codec` goes on training every level from its weigh
 """
 
 import os
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ritornello.ada.codec import level_name
 from ritornello.ada.config import StackConfig
 from ritornello.ada.presets import PRESETS
 from ritornello.ada.train_levels import LevelStage, PriorStage, stack_symbols
-from ritornello.checkpoint import saved_config, whole_folder, write_checksums, write_config
+from ritornello.checkpoint import saved_config, whole_folder, write_checksums
 from ritornello.config import from_dict, nearest, to_dict, with_overrides
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError
@@ -33,6 +32,12 @@ from ritornello.training.setup import (
     starting_model,
     told_of_all,
     usable_corpus,
+)
+from ritornello.training.taken import (
+    refuse_gap,
+    refuse_other_beginning,
+    refuse_other_shapes,
+    take_components,
 )
 
 DEFAULT_PRESET = "small"
@@ -53,18 +58,18 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     start = starting_model(options)
     stack = resolved_config(options, known, start)
     taken = taken_levels(options, stack, start)
-    refuse_other_beginning(run, stack, taken)
+    refuse_other_beginning(run, part_names(stack)[:-1], taken)
     if options.plan_only:
         stages = asked_stages(options, chain(options, stack, Corpus([]), run, start))
         estimates = estimate_chain(stages, seed=seed, time_limit_s=options.time_limit_s)
         return {"plan": [asdict(estimate) for estimate in estimates]}
-    refuse_gap(options.stage, stack, taken, run)
+    refuse_gap(options.stage, needed_by(options.stage, stack), taken, run)
     corpus = usable_corpus(options, run)
     refuse_short(corpus, stack)
     run.begin("ada", to_dict(stack), seed, lambda old: to_dict(from_dict(StackConfig, old)))
     is_first = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes the model
     if start is not None and is_first:
-        take_levels(start, taken, run, stack)
+        take_components(start, taken, run, "ada", to_dict(stack))
     every = chain(options, stack, corpus, run, start)
     result = train_chain(
         asked_stages(options, every),
@@ -148,62 +153,19 @@ def taken_levels(options: TrainOptions, stack: StackConfig, start: Path | None) 
             pairs[name] = ours, replace(other, training=ours.training)
     if options.from_model is not None:
         pairs["prior.network"] = stack.prior.network, theirs.prior.network
-    for name, (ours, other) in pairs.items():
-        if ours != other:
-            raise ConfigError(
-                f"{name} is {ours}, {start} has {other}; weights cannot be taken over into "
-                "another shape. Leave that setting as it is, or train without them."
-            )
+    refuse_other_shapes(start, pairs)
     return taken
 
 
-def refuse_other_beginning(run: RunFolder, stack: StackConfig, taken: list[str]) -> None:
-    """Refuse to resume a run as if it had begun otherwise: its levels would be lost.
-
-    Raises:
-        ConfigError: The run trained a level that is now given, or was given one that is not now.
-    """
-    for index in range(len(stack.levels)):
-        name = level_name(index)
-        trained = run.stage(name).path.exists()
-        if trained and name in taken:
-            raise ConfigError(
-                f"{run.path} trains its own {name}; --from and --from-codec begin a run of their "
-                "own. Give another --run folder."
-            )
-        if not trained and name not in taken and (run.model / name).is_dir():
-            raise ConfigError(
-                f"{run.path} has taken {name} over from another model; repeat the --from or "
-                "--from-codec it was begun with to resume it."
-            )
+def part_names(stack: StackConfig) -> list[str]:
+    """Components in the order they are trained."""
+    return [*map(level_name, range(len(stack.levels))), "prior"]
 
 
-def refuse_gap(stage: str | None, stack: StackConfig, taken: list[str], run: RunFolder) -> None:
-    """Refuse to train one `stage` alone before the levels whose codes it is trained on.
-
-    Raises:
-        ConfigError: Names the level to train first.
-    """
-    names = [*map(level_name, range(len(stack.levels))), "prior"]
-    if stage not in names:
-        return
-    for name in names[: names.index(stage)]:
-        if name not in taken and not (run.model / name).is_dir():
-            raise ConfigError(
-                f"{stage} is trained on codes that {run.path} does not have yet: train {name} "
-                f"first, with --stage {name}, or leave --stage out to train all in order"
-            )
-
-
-def take_levels(start: Path, taken: list[str], run: RunFolder, stack: StackConfig) -> None:
-    """Copy levels of `start` into the run's model, once."""
-    if not taken or all((run.model / name).is_dir() for name in taken):
-        return
-    with whole_folder(run.model, keep=True) as folder:
-        for name in taken:
-            shutil.copytree(start / name, folder / name)
-        write_config(folder, "ada", to_dict(stack))
-        write_checksums(folder)
+def needed_by(stage: str | None, stack: StackConfig) -> list[str]:
+    """Levels whose codes a stage is trained on."""
+    names = part_names(stack)
+    return names[: names.index(stage)] if stage in names else []
 
 
 def refuse_short(corpus: Corpus, stack: StackConfig) -> None:
