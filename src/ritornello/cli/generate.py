@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ritornello.cli.console import ProgressLine, VerbParser, emit, output_path
-from ritornello.cli.playing import Order, add_model, add_request, load, order
+from ritornello.cli.playing import Order, add_model, add_request, load, order, saved_in
 from ritornello.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(argv: list[str]) -> int:
     if options.takes < 1:
         raise ConfigError(f"-n is {options.takes}; expected at least 1")
     seconds = options.seconds
-    if seconds is None and options.form is None:
+    if seconds is None and options.form is None and options.from_codes is None:
         seconds = DEFAULT_SECONDS
     ordered = order(options, seconds)
     out = options.out or Path(f"{Path(options.model).resolve().name}.wav")
@@ -43,6 +43,9 @@ def run(argv: list[str]) -> int:
     for number, path in enumerate(paths):
         request = dataclasses.replace(ordered.request, seed=options.seed + number)
         take = dataclasses.replace(ordered, request=request)
+        if options.takes > 1 and options.save is not None:
+            folder = str(Path(options.save) / f"take-{number + 1}")
+            take = dataclasses.replace(take, options=saved_in(ordered.options, folder))
         takes.append(write_piece(system, take, path, how_to_write(system, request)))
     result = {
         "model": ordered.model.name,
@@ -69,6 +72,9 @@ def build_parser() -> VerbParser:
             "ritornello generate piano -o take.wav -n 4        # take-1.wav .. take-4.wav",
             "ritornello generate ada-piano -o more.wav --continue beginning.wav --seconds 20",
             "ritornello generate ada-piano -o calm.wav --temperatures 0.4,0.95,1",
+            "ritornello generate runs/songs -o song.wav --composer bach --lyrics text.txt",
+            "ritornello generate runs/songs -o a.wav -n 4 --level 2 --seconds 20 --save takes",
+            "ritornello generate runs/songs -o b.wav --from-codes takes/take-2",
             "ritornello generate runs/mine -o mine.wav --set density=curve.csv --json",
         ],
     )

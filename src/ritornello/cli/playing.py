@@ -23,7 +23,17 @@ DEFAULT_THREADS = 1
 
 MAX_THREADS = 1024
 
-OWN_FLAGS = {"seek_s": "--seek"}
+SHORT_LABELS = ("composer", "artist", "genre")
+OWN_OPTIONS = (
+    "to_seed",
+    "temperatures",
+    "precision",
+    "level",
+    "save",
+    "from_codes",
+    "continue_codes",
+)
+OWN_FLAGS = {"seek_s": "--seek", "song_s": "--song-seconds"}
 """Flags that are not called like the option they set."""
 
 
@@ -71,7 +81,8 @@ def add_request(parser: VerbParser) -> None:
     add("--continue", dest="prompt", type=Path, metavar="FILE", help="audio to continue")
     add("--mix", type=Path, metavar="FILE", help="audio to accompany, with --stem")
     add("--stem", metavar="NAME", help="the instrument wanted beside --mix")
-    add("--composer", metavar="NAME", help="short for --label composer=NAME")
+    for label in SHORT_LABELS:
+        add(f"--{label}", metavar="NAME", help=f"short for --label {label}=NAME")
     add(
         "--label",
         dest="labels",
@@ -81,6 +92,24 @@ def add_request(parser: VerbParser) -> None:
         help="a label the model was trained with",
     )
     add("--lyrics", type=Path, metavar="FILE", help="text file with the words to sing")
+    add_takes(parser)
+
+
+def add_takes(parser: VerbParser) -> None:
+    """Add what a system with levels of codes can be asked for: sketches, and saved takes."""
+    add = parser.add_argument
+    add(
+        "--level", type=int, metavar="K", help="play level K and those above; 0 is all the way down"
+    )
+    add(
+        "--song-seconds",
+        type=float,
+        metavar="S",
+        help="length of the song it is said to be part of",
+    )
+    add("--save", metavar="DIR", help="keep all codes there; the same call goes on with them")
+    add("--from-codes", metavar="DIR", help="upsample a saved take from its top codes")
+    add("--continue-codes", metavar="DIR", help="go on with a saved take; --seconds are added")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +125,8 @@ class Order:
         """The provenance of the piece with meta `played`, made "whole" or as a "stream"."""
         from ritornello import provenance
 
-        return provenance.record(self.model, self.request, self.options, self.inputs, how, played)
+        options = saved_in(self.options, None)
+        return provenance.record(self.model, self.request, options, self.inputs, how, played)
 
 
 def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Order:
@@ -119,8 +149,9 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
         if path is not None
     }
     labels = dict(_pair(text, "--label") for text in options.labels)
-    if options.composer is not None:
-        labels["composer"] = options.composer
+    for label in SHORT_LABELS:
+        if getattr(options, label) is not None:
+            labels[label] = getattr(options, label)
     needs = {"prompt": "continue", "mix": "accompany"}
     model.require(frozenset(needs[name] for name in inputs))
     request = Request(
@@ -138,8 +169,18 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
         guidance=options.guidance,
     )
     model.check(request)
-    own |= {name: getattr(options, name) for name in ("to_seed", "temperatures", "precision")}
+    own |= {name: getattr(options, name) for name in OWN_OPTIONS}
+    own["song_s"] = options.song_seconds
     return Order(model=model, request=request, options=own_options(model, own), inputs=inputs)
+
+
+def saved_in(own: Any, folder: str | None) -> Any:
+    """A system's own Options with another folder to save codes in, if it saves any.
+
+    Where codes are kept is no part of what makes the bits, so records leave it out.
+    """
+    is_saved = getattr(own, "save", None) is not None
+    return dataclasses.replace(own, save=folder) if is_saved else own
 
 
 def own_options(model: "FoundModel", asked: Mapping[str, Any]) -> Any:
