@@ -17,9 +17,10 @@ places count characters of the composed (NFC) text. A JSON file may be such an o
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -128,7 +129,12 @@ def gather(folder: Path, progress: Progress | None = None) -> Folder:
         progress(len(found), len(found), "")
     if not samples:
         raise DataError(nothing_to_show(folder, refused))
-    return Folder(path=folder, samples=tuple(samples), refused=tuple(refused), unread=tuple(unread))
+    return Folder(
+        path=folder,
+        samples=tuple(spelt_alike(samples)),
+        refused=tuple(refused),
+        unread=tuple(unread),
+    )
 
 
 def refusal(name: str, path: Path, error: Exception) -> Refusal:
@@ -216,11 +222,31 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _merged(all_facets: Iterable[Facets]) -> Facets:
     """Every value once, known facets first."""
-    values: dict[str, dict[str, None]] = {facet: {} for facet in FACETS}
+    values: dict[str, dict[str, str]] = {facet: {} for facet in FACETS}
     for facets in all_facets:
         for facet, texts in facets.items():
-            values.setdefault(facet, {}).update(dict.fromkeys(texts))
-    return {facet: tuple(texts) for facet, texts in values.items() if texts}
+            known = values.setdefault(facet, {})
+            for text in texts:
+                known.setdefault(_folded(text), text)
+    return {facet: tuple(texts.values()) for facet, texts in values.items() if texts}
+
+
+def _folded(text: str) -> str:
+    """What is the same of a name however it is written: "Dvořák", "dvorak"."""
+    letters = unicodedata.normalize("NFKD", text).casefold()
+    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[\W_]+", " ", letters).strip() or text
+
+
+def spelt_alike(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples with the first spelling of every value: recordings say Bach, models bach."""
+    spelt: dict[tuple[str, str], str] = {}
+    for sample in samples:
+        facets = {
+            facet: tuple(spelt.setdefault((facet, _folded(text)), text) for text in texts)
+            for facet, texts in sample.facets.items()
+        }
+        yield replace(sample, facets=facets)
 
 
 # ---- lyrics ----------------------------------------------------------------------------------

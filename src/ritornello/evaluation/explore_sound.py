@@ -25,11 +25,13 @@ from ritornello.evaluation.explore import Sample
 from ritornello.evaluation.pictures import COLORMAP, LOW_HZ, RANGE_DB
 from ritornello.evaluation.report_pictures import WEBP_QUALITY, bit_rate_kbps, data_address, mp3
 from ritornello.evaluation.spectra import decibels, mel_filters, power, power_of_two_near
+from ritornello.interfaces import Audio
 
 COLUMNS, BANDS = 240, 72
 SHORTEST_COLUMN_S = 0.02
 FRAMES_PER_COLUMN = 8
 WINDOW_S = 0.0464
+BLOCK_S = 10.0
 SILENCE_DB = -100.0
 
 HEARD_S = 30.0
@@ -74,14 +76,23 @@ def spectrogram(sample: Sample) -> Float[np.ndarray, "bands columns"]:
         AudioError: The file cannot be decoded to its end.
     """
     column_s = max(sample.duration_s / COLUMNS, SHORTEST_COLUMN_S)
-    columns = []
-    for block in read_blocks(sample.path, column_s):
-        mono = block.samples.mean(axis=0)
-        n_fft = power_of_two_near(WINDOW_S, block.sample_rate)
-        hop = max(n_fft // 4, len(mono) // FRAMES_PER_COLUMN)
-        filters = mel_filters(block.sample_rate, n_fft, BANDS, LOW_HZ)
-        columns.append(filters @ power(mono, n_fft, hop).mean(axis=1))
-    return decibels(np.stack(columns, axis=1), SILENCE_DB)
+    at_once_s = max(1, int(BLOCK_S / column_s)) * column_s
+    blocks = read_blocks(sample.path, at_once_s)
+    return decibels(np.concatenate([_columns(block, column_s) for block in blocks], 1), SILENCE_DB)
+
+
+def _columns(block: Audio, column_s: float) -> Float[np.ndarray, "bands columns"]:
+    """Mean powers of the mel bands in the columns of a block."""
+    time = block.samples.shape[1]
+    count = max(1, round(block.duration_s / column_s))
+    n_fft = power_of_two_near(WINDOW_S, block.sample_rate)
+    # Long columns are not heard in full, short ones still have a frame each.
+    hop = max(min(n_fft // 4, time // count), time // count // FRAMES_PER_COLUMN, 1)
+    filters = mel_filters(block.sample_rate, n_fft, BANDS, LOW_HZ)
+    frames = filters @ power(block.samples.mean(axis=0), n_fft, hop)
+    starts = np.arange(count) * frames.shape[1] // count
+    sums = np.add.reduceat(frames, starts, axis=1)
+    return sums / np.diff(starts, append=frames.shape[1])
 
 
 # ---- addresses -------------------------------------------------------------------------------
