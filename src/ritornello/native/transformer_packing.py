@@ -60,9 +60,10 @@ class TransformerPacking:
         self.byte_offset = library.ritornello_path_byte_offset(name)
         self.head = padded_width(weights.head, HEAD_PAD)
         self.inner = padded_width(self.head * weights.heads, self.pad)
-        matrices = [matrix for layer in weights.layers for matrix in layer.matrices]
-        has_half = bool(library.ritornello_path_has_half(name)) and not self.is_int8
-        self.is_half = has_half and are_half(weights.symbol_of, *matrices)
+        floats = [weights.symbol_of]
+        if not self.is_int8:
+            floats += [matrix for layer in weights.layers for matrix in layer.matrices]
+        self.is_half = bool(library.ritornello_path_has_half(name)) and are_half(*floats)
         self.arrays: list[np.ndarray] = []
 
     def address(self, array: np.ndarray) -> int:

@@ -125,8 +125,7 @@ static void to_bytes(struct floats x, struct bytes q, int64_t width, int64_t row
         for (int64_t i = 0; i < width; i += LANES) {
             const ints whole = (ints)(load(from + i) * scale + rounder) - (ints)rounder;
             sums += whole;
-            for (int lane = 0; lane < LANES; lane++)
-                to[i + lane] = (int8_t)whole[lane];
+            *(loose_bytes *)(to + i) = __builtin_convertvector(whole, loose_bytes);
         }
         int32_t sum = 0;
         for (int lane = 0; lane < LANES; lane++)

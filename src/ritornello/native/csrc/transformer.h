@@ -35,7 +35,7 @@ struct transformer_layer {
 
 struct transformer {
     int32_t layers, symbols, block_length;
-    int32_t is_int8, is_half;              /* the trunk in bytes; all matrices in half floats */
+    int32_t is_int8, is_half;              /* the trunk in bytes; all others in half floats */
     int32_t width, inner, hidden, logits;  /* padded */
     int32_t plain_width, heads;
     int32_t head, plain_head;              /* width of one head, with and without padding */

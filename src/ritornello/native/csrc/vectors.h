@@ -20,6 +20,7 @@ typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose_vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef int32_t loose_ints __attribute__((vector_size(4 * LANES), aligned(1), may_alias));
+typedef int8_t loose_bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
 INLINE vec load(const float *from) { return (vec) * (const loose_vec *)from; }
 INLINE void store(float *to, vec value) { *(loose_vec *)to = (loose_vec)value; }
