@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,17 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ritornello.ada import experiments, train_levels
-from ritornello.ada.experiments import open_experiment, part_of, train_row
+from ritornello.ada.experiments import open_experiment, train_row
 from ritornello.ada.published import ORDERINGS, PUBLISHED
 from ritornello.ada.rows import ROWS, TABLES, find_row, trained, with_below
-from ritornello.ada.rows_side_by_side import Task, _ready, tasks_for, train_rows
+from ritornello.ada.rows_side_by_side import stands_on, tasks_for, train_rows
 from ritornello.ada.scales import SCALES, at_scale, find_scale, mini, paper
 from ritornello.audio.io import write_audio
 from ritornello.checkpoint import read_json, write_json
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError
 from ritornello.interfaces import Audio
+from ritornello.training.experiments import part_of
 from ritornello.training.logs import Display, SilentDisplay
+from ritornello.training.side_by_side import Task, ready
 
 RATE = 16000
 
@@ -121,9 +124,9 @@ def test_seeds_multiply_what_was_asked_for_and_not_what_it_stands_on():
     assert tasks_for(("2.4",), 2) == [Task("1.2", 0), Task("2.4", 0), Task("2.4", 1)]
     assert tasks_for(("3.1",), 2) == [Task("1.1", 0), Task("1.1", 1)]
     waiting = tasks_for(("1.1", "3.7"), 1)
-    assert _ready(waiting, []) == [Task("1.1", 0), Task("1.2", 0)]
-    assert _ready([Task("2.4", 0), Task("3.7", 0)], []) == [Task("2.4", 0)]
-    assert _ready([Task("3.7", 0)], [Task("2.4", 0)]) == []
+    assert ready(waiting, [], stands_on) == [Task("1.1", 0), Task("1.2", 0)]
+    assert ready([Task("2.4", 0), Task("3.7", 0)], [], stands_on) == [Task("2.4", 0)]
+    assert ready([Task("3.7", 0)], [Task("2.4", 0)], stands_on) == []
 
 
 def test_orderings_are_those_of_the_published_figures():
@@ -240,10 +243,8 @@ def test_rows_of_other_training_are_not_mixed(music, tmp_path, monkeypatch):
     row.parent.mkdir()
     write_json(row, {"row": "1.2", "seed": 0, "steps": 6, "symbols_per_step": 256})
     assert open_experiment(tmp_path, None, None) == begun
-    longer = experiments.replace(
-        begun.scale, training=experiments.replace(begun.scale.training, steps=7)
-    )
-    wider = experiments.replace(begun.scale, narrower=16)
+    longer = replace(begun.scale, training=replace(begun.scale.training, steps=7))
+    wider = replace(begun.scale, narrower=16)
     for changed, says in (
         (longer, "at a scale nano with training"),
         (wider, "at a scale nano with narrower 32, which now is 16"),
@@ -262,7 +263,7 @@ def test_a_scale_takes_whole_recordings_in_an_order_that_is_not_the_alphabet(mus
     corpus = Corpus.load(tmp_path / "manifest.jsonl")
     assert len(part_of(corpus, paper())) == len(corpus) == 4
     first = min(corpus.split("train"), key=lambda recording: recording.audio_sha256)
-    little = experiments.replace(mini(), train_s=1.0, valid_s=1.0)
+    little = replace(mini(), train_s=1.0, valid_s=1.0)
     assert [one.id for one in part_of(corpus, little).split("train")] == [first.id]
 
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from ritornello.ada import tables
 from ritornello.ada.experiments import Experiment, codes_scored
-from ritornello.ada.published import HEARD, ORDERINGS, Ordering
+from ritornello.ada.published import HEARD, ORDERINGS, below
 from ritornello.ada.recordings import SymbolCorpus
 from ritornello.ada.rows import ROWS
 from ritornello.ada.scales import at_scale, mini, nano, paper
-from ritornello.ada.tables import over_seeds, verdict
 from ritornello.ada.train_levels import LevelStage
+from ritornello.training.verdicts import over_seeds, verdict
 
-ORDERING = Ordering(lower="1.3", higher="1.2", because="a reason")
+ORDERING = below(lower="1.3", higher="1.2", because="a reason")
 
 
 def seeds(*values, measure="nll"):

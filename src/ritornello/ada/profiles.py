@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ritornello.ada.experiments import BELOW_SEED, Experiment, symbols_under
+from ritornello.ada.experiments import BELOW_SEED, Experiment, stack_of, symbols_under
 from ritornello.ada.recordings import SymbolCorpus
 from ritornello.ada.rows import find_row
 from ritornello.data.corpus import Corpus
@@ -62,7 +62,7 @@ def figure_2(experiment: Experiment, progress: Progress | None = None) -> Figure
     codes = symbols_under(experiment, find_row(ABOVE_IT))
     # Steps alone end a point, so that the same music gives the same curve on any machine.
     settings = replace(Settings(), steps=experiment.scale.profile_steps, budget_s=None)
-    level = experiment.stack(find_row(CODED_ROW)).levels[0]
+    level = stack_of(experiment, find_row(CODED_ROW)).levels[0]
     curves = []
     for name, symbols in (("audio", audio), (f"codes of {CODED_ROW}", codes)):
         symbols.fill()

@@ -8,6 +8,8 @@ here and no value stands in for them. Needs neither torch nor numpy.
 from dataclasses import dataclass
 from typing import Literal
 
+from ritornello.training.verdicts import Ordering
+
 Measure = Literal["nll", "perplexity"]
 
 
@@ -54,27 +56,16 @@ PUBLISHED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ordering:
-    """That one row's figure is below another's.
-
-    Attributes:
-        lower: Row with the lower figure.
-        higher: Row with the higher one.
-        measure: Which figure, held out.
-        because: What the paper says with it.
-    """
-
-    lower: str
-    higher: str
-    because: str
-    measure: Measure = "nll"
-
-    @property
-    def published_gap(self) -> float:
-        """How far apart the two are in the paper."""
-        figures = [getattr(PUBLISHED[id], self.measure) for id in (self.lower, self.higher)]
-        return figures[1] - figures[0]
+def below(lower: str, higher: str, because: str, measure: Measure = "nll") -> Ordering:
+    """That a row's figure is below another's, and by how much in the tables above."""
+    figures = [getattr(PUBLISHED[id], measure) for id in (lower, higher)]
+    return Ordering(
+        lower=lower,
+        higher=higher,
+        because=because,
+        measure=measure,
+        published_gap=figures[1] - figures[0],
+    )
 
 
 _ONE_HOT = "one-hot input lets the encoder tell exact values"
@@ -85,29 +76,29 @@ _FURTHER = "a decoder that sees further has the better NLL"
 
 ORDERINGS = {
     1: (
-        Ordering(lower="1.3", higher="1.2", because=_ONE_HOT),
-        Ordering(lower="1.5", higher="1.4", because=_ONE_HOT),
-        Ordering(lower="1.2", higher="1.4", because=_AMAE),
-        Ordering(lower="1.3", higher="1.5", because=_AMAE),
-        Ordering(lower="1.5", higher="1.6", because="a softmax is clearly inferior to a ReLU"),
-        Ordering(lower="1.2", higher="1.7", because="hop 64 compresses 8 times more"),
-        Ordering(
+        below(lower="1.3", higher="1.2", because=_ONE_HOT),
+        below(lower="1.5", higher="1.4", because=_ONE_HOT),
+        below(lower="1.2", higher="1.4", because=_AMAE),
+        below(lower="1.3", higher="1.5", because=_AMAE),
+        below(lower="1.5", higher="1.6", because="a softmax is clearly inferior to a ReLU"),
+        below(lower="1.2", higher="1.7", because="hop 64 compresses 8 times more"),
+        below(
             lower="1.3",
             higher="1.2",
             measure="perplexity",
             because="the codebook of 1.3 partly collapses",
         ),
-        *(Ordering(lower=id, higher="1.1", because=_CODED) for id in ("1.2", "1.3", "1.4", "1.5")),
+        *(below(lower=id, higher="1.1", because=_CODED) for id in ("1.2", "1.3", "1.4", "1.5")),
     ),
     2: (
         *(
-            Ordering(lower=id, higher="2.1", because=_FORMAT)
+            below(lower=id, higher="2.1", because=_FORMAT)
             for id in ("2.2", "2.3", "2.4", "2.5", "2.6")
         ),
-        Ordering(lower="2.4", higher="2.3", because=_FURTHER),
-        Ordering(lower="2.5", higher="2.4", because=_FURTHER),
-        Ordering(lower="2.6", higher="2.4", because=_FURTHER),
-        Ordering(lower="2.2", higher="2.4", because=_AMAE),
+        below(lower="2.4", higher="2.3", because=_FURTHER),
+        below(lower="2.5", higher="2.4", because=_FURTHER),
+        below(lower="2.6", higher="2.4", because=_FURTHER),
+        below(lower="2.2", higher="2.4", because=_AMAE),
     ),
     3: (),
 }

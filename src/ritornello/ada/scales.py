@@ -7,6 +7,7 @@ not patience. Needs neither torch nor numpy.
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ritornello.ada.config import (
     AdaConfig,
@@ -17,40 +18,39 @@ from ritornello.ada.config import (
 )
 from ritornello.config import nearest
 from ritornello.errors import ConfigError
+from ritornello.training import scales
 
 LEAST_WIDTH = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class Scale(scales.Scale):
     """How far below the paper.
 
     Attributes:
-        name: What it is called.
         narrower: Divides residual, inner and skip widths, at least `LEAST_WIDTH` each.
         shorter: Divides repetitions, rounded down, at least one.
         layers: Dilations in a repetition at most; None leaves them.
         training: Of every row; None trains as published. A WaveNet that sees further than an
             excerpt gets longer ones, fewer at a time: a step's symbols stay the same.
-        evaluations: How often held-out music is scored on the way.
-        train_s: Music to learn from, in seconds at most; None takes all.
-        valid_s: Held-out music, likewise.
         profile_steps: Training steps of each point of figure 2.
         sample_s: Length of a sample of table 3.
-        says: The rule in a sentence, for the page.
     """
 
-    name: str
+    trained_by: ClassVar[tuple[str, ...]] = (
+        *scales.Scale.trained_by,
+        "narrower",
+        "shorter",
+        "layers",
+        "training",
+    )
+
     narrower: int = 1
     shorter: int = 1
     layers: int | None = None
     training: StageConfig | None = None
-    evaluations: int = 10
-    train_s: float | None = None
-    valid_s: float | None = None
     profile_steps: int = 5000
     sample_s: float = 10.0
-    says: str
 
 
 def nano() -> Scale:

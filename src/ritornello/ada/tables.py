@@ -1,96 +1,34 @@
-"""Our figures beside the paper's: each row's mean and spread over seeds, each ordering's verdict.
-
-The rule: two rows are apart when their means differ by more than the larger of their spreads, a
-spread being the highest minus the lowest of a row's seeds. With one seed nothing is known of the
-noise: the page then says which way that seed points, and no more. Figures of training runs alone
-decide; how far they would move with other held-out music is not in the spread.
-"""
+"""Our figures beside the paper's, and what became of its orderings (`training/verdicts.py`)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ritornello.ada.experiments import Experiment, codes_scored, music, row_training
-from ritornello.ada.published import HEARD, ORDERINGS, PUBLISHED, Ordering
+from ritornello.ada.experiments import Experiment, codes_scored, row_training, stack_of
+from ritornello.ada.published import HEARD, ORDERINGS, PUBLISHED
 from ritornello.ada.rows import ROWS, TABLES, Row, trained
 from ritornello.errors import DataError
+from ritornello.training.experiments import music
+from ritornello.training.verdicts import (
+    RULE,
+    Seeds,
+    Spread,
+    grid,
+    orderings_grid,
+    over_seeds,
+    steps_cell,
+    told_music,
+    verdict,
+)
 
 MEASURES = ("train_nll", "nll", "perplexity")
 UNITS = {1: "timestep", 2: "code", 3: "step of the top network"}
 NOT_AVAILABLE = "not available"
 STEPS = "steps x symbols"
 NEEDS_LISTENERS = "needs listeners: `ritornello listen serve` on the blind test of this folder"
-RULE = (
-    "Two rows are apart when their means differ by more than the larger of their spreads over "
-    "seeds (highest minus lowest)."
-)
 SCORED_PER_CODE = 20
 """Fewer codes than this per entry, and the perplexity of their sample is visibly too low."""
-
-Result = Mapping[str, Any]
-Seeds = Sequence[Result]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """One figure of one row over its seeds: their mean, and highest minus lowest."""
-
-    mean: float
-    spread: float
-    seeds: int
-
-    def __str__(self) -> str:
-        """As a cell of the table."""
-        digits = 1 if self.mean >= 10 else 3
-        mean = f"{self.mean:.{digits}f}"
-        return mean if self.seeds == 1 else f"{mean} ± {self.spread / 2:.{digits}f}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What came of one of the paper's orderings here.
-
-    Attributes:
-        ordering: What the paper found.
-        gap: The higher row's mean minus the lower one's, here; None while a row is missing.
-        says: "holds", "does not hold", "within the noise", or, with one seed, which way it points.
-    """
-
-    ordering: Ordering
-    gap: float | None
-    says: str
-
-    def as_json(self) -> dict[str, Any]:
-        """As plain values."""
-        published = {"published_gap": round(self.ordering.published_gap, 4)}
-        return asdict(self.ordering) | published | {"gap": self.gap, "verdict": self.says}
-
-
-def over_seeds(results: Seeds, measure: str) -> Spread | None:
-    """A figure's mean and spread; None where no seed has it."""
-    values = [result["figures"].get(measure) for result in results]
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return Spread(mean=sum(known) / len(known), spread=max(known) - min(known), seeds=len(known))
-
-
-def verdict(ordering: Ordering, lower: Seeds, higher: Seeds) -> Verdict:
-    """Whether an ordering holds, by the rule above."""
-    one, other = (over_seeds(results, ordering.measure) for results in (lower, higher))
-    if one is None or other is None:
-        return Verdict(ordering=ordering, gap=None, says="not trained yet")
-    gap = other.mean - one.mean
-    if min(one.seeds, other.seeds) == 1:
-        holds = "holds" if gap > 0 else "does not hold"
-        return Verdict(
-            ordering=ordering, gap=gap, says=f"{holds} in one seed: no statement about noise"
-        )
-    if abs(gap) <= max(one.spread, other.spread):
-        return Verdict(ordering=ordering, gap=gap, says="within the noise")
-    return Verdict(ordering=ordering, gap=gap, says="holds" if gap > 0 else "does not hold")
-
 
 # ------------------------------------------------------------------ the table
 
@@ -122,7 +60,7 @@ def table(experiment: Experiment, number: int) -> dict[str, Any]:
 
 
 def _row(experiment: Experiment, row: Row, results: Seeds) -> dict[str, Any]:
-    stack, published = experiment.stack(row), row.stack()
+    stack, published = stack_of(experiment, row), row.stack()
     network = stack.prior.network if row.is_prior else stack.levels[len(row.below)].local
     cells = {measure: over_seeds(results, measure) for measure in MEASURES}
     return {
@@ -147,7 +85,7 @@ def notes(experiment: Experiment, number: int) -> list[str]:
     scale, used = experiment.scale, music(experiment.corpus())
     lines = [
         f"Scale {scale.name}: {scale.says}.",
-        f"Music: {_music(used['train'])} to learn from, {_music(used['valid'])} held out; "
+        f"Music: {told_music(used['train'])} to learn from, {told_music(used['valid'])} held out; "
         "the paper had 413 hours of recorded piano.",
         f"Every row is computed in {experiment.precision} on one thread.",
     ]
@@ -185,7 +123,7 @@ def notes_on_rows(experiment: Experiment, ids: Sequence[str]) -> list[str]:
             "codes depend on both sides: the last ones of an excerpt are made without what follows."
         )
     for row in rows:
-        stack = experiment.stack(row)
+        stack = stack_of(experiment, row)
         training = row_training(row, stack)
         network = stack.prior.network if row.is_prior else stack.levels[len(row.below)].local
         if network.receptive_field > training.crop:
@@ -203,10 +141,6 @@ def notes_on_rows(experiment: Experiment, ids: Sequence[str]) -> list[str]:
                 "its own of row 1.7 is underestimated too, being of sequences of one second."
             )
     return lines
-
-
-def _music(used: Mapping[str, float]) -> str:
-    return f"{used['minutes']:.1f} minutes ({used['recordings']} recording(s))"
 
 
 # ------------------------------------------------------------------ the page
@@ -230,26 +164,27 @@ def markdown(told: Mapping[str, Any], command: str, picture: str) -> str:
         "",
     ]
     if told["orderings"]:
-        lines += ["## What the paper found", "", told["rule"], "", *_orderings(told["orderings"])]
+        lines += [
+            "## What the paper found",
+            "",
+            told["rule"],
+            "",
+            *orderings_grid(told["orderings"]),
+        ]
         lines.append("")
     if told["heard"]:
         heard = [[one["found"], one["verdict"]] for one in told["heard"]]
-        lines += ["## What the paper heard", "", *_grid(["in the paper", "here"], heard), ""]
+        lines += ["## What the paper heard", "", *grid(["in the paper", "here"], heard), ""]
     lines += ["## Not as in the paper", "", *(f"- {note}" for note in told["notes"]), ""]
     lines += [f"![NLL over steps]({picture})", "", "Made with", "", f"    {command}", ""]
     return "\n".join(lines)
-
-
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def _table_1_2(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     header = ["#", "model", "decoder sees", "seeds", STEPS]
     for measure in ("train NLL", "eval NLL", "perplexity"):
         header += [measure, f"{measure}, paper"]
-    return _grid(
+    return grid(
         header,
         [
             [
@@ -257,18 +192,12 @@ def _table_1_2(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 row["name"],
                 str(row["receptive_field"]),
                 str(len(row["seeds"])),
-                _steps(row),
+                steps_cell(row, "symbols_per_step"),
                 *(cell for measure in MEASURES for cell in _beside(row, measure)),
             ]
             for row in rows
         ],
     )
-
-
-def _steps(row: Mapping[str, Any]) -> str:
-    """Steps times symbols per step; one of them for all seeds, or else each."""
-    pairs = zip(row["steps"], row["symbols_per_step"], strict=True)
-    return ", ".join(dict.fromkeys(f"{steps:,} x {symbols:,}" for steps, symbols in pairs)) or "-"
 
 
 def _beside(row: Mapping[str, Any], measure: str) -> tuple[str, str]:
@@ -283,7 +212,7 @@ def _beside(row: Mapping[str, Any], measure: str) -> tuple[str, str]:
 def _table_3(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     header = ["#", "model", "RF, samples", "RF, ms", "RF at the paper's size, ms", "RF, paper, ms"]
     header += ["seeds", STEPS, "train NLL", "eval NLL", "fidelity, paper", "musicality, paper"]
-    return _grid(
+    return grid(
         header,
         [
             [
@@ -294,28 +223,12 @@ def _table_3(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{row['published_size_ms']:,.0f}",
                 f"{row['published']['receptive_field_ms']:,.0f}",
                 str(len(row["seeds"])),
-                _steps(row),
+                steps_cell(row, "symbols_per_step"),
                 *(_beside(row, measure)[0] for measure in ("train_nll", "nll")),
                 NOT_AVAILABLE,
                 NOT_AVAILABLE,
             ]
             for row in rows
-        ],
-    )
-
-
-def _orderings(orderings: Sequence[Mapping[str, Any]]) -> list[str]:
-    return _grid(
-        ["in the paper", "why", "gap, paper", "gap here", "here"],
-        [
-            [
-                f"{one['measure']} of {one['lower']} < {one['higher']}",
-                one["because"],
-                f"{one['published_gap']:.3g}",
-                "-" if one["gap"] is None else f"{one['gap']:+.3f}",
-                one["verdict"],
-            ]
-            for one in orderings
         ],
     )
 

@@ -69,12 +69,13 @@ def run_figure(argv: list[str]) -> int:
     options = parser.parse(argv)
 
     from ritornello.ada.profiles import BELOW_SEED, CODED_ROW, figure_2
-    from ritornello.ada.rows_side_by_side import Task, train_rows
+    from ritornello.ada.rows_side_by_side import train_rows
     from ritornello.ada.tables import notes
     from ritornello.checkpoint import write_json
     from ritornello.cli.console import table
     from ritornello.cli.data import progress_bar
     from ritornello.evaluation.reading import interval, shown
+    from ritornello.training.side_by_side import Task
 
     experiment = _experiment(options)
     train_rows(experiment, [Task(CODED_ROW, BELOW_SEED)], 1)
