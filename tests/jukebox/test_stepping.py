@@ -44,11 +44,12 @@ def uniforms_of(songs, steps, seed=1):
     return np.random.default_rng(seed).random((songs, steps), dtype=np.float32)
 
 
-@each_stepper
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "make"), [("nano", TorchStepper), *((kind, STEPPERS[-1]) for kind in KINDS)]
+)
 def test_codes_are_drawn_from_the_whole_models_logits(kind, make):
     prior, told = prior_of(kind)
-    uniforms, stepper = uniforms_of(2, prior.config.frames), make(prior)
+    uniforms, stepper = uniforms_of(2, 14), make(prior)
     drawn = stepper.sample(stepper.begin(prior.begin(told)), uniforms, **SETTINGS)
     with torch.no_grad():
         logits = prior(torch.from_numpy(drawn), told).codes
@@ -60,15 +61,15 @@ def test_codes_are_drawn_from_the_whole_models_logits(kind, make):
 
 
 @each_stepper
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS[1:])
 def test_known_codes_are_read_as_if_they_had_been_drawn(kind, make):
     prior, told = prior_of(kind)
-    stepper, uniforms = make(prior), uniforms_of(2, 20)
+    stepper, uniforms = make(prior), uniforms_of(2, 16)
     whole = stepper.sample(stepper.begin(prior.begin(told)), uniforms)
     state = stepper.begin(prior.begin(told))
     stepper.read(whole[:, :0], state)
-    stepper.read(whole[:, :13], state)
-    np.testing.assert_array_equal(stepper.sample(state, uniforms[:, 13:]), whole[:, 13:])
+    stepper.read(whole[:, :11], state)
+    np.testing.assert_array_equal(stepper.sample(state, uniforms[:, 11:]), whole[:, 11:])
 
 
 @built
@@ -88,16 +89,16 @@ def test_both_steppers_say_the_same_of_known_codes(kind):
 def test_a_state_that_has_read_goes_on_compiled():
     prior, told = prior_of("nano")
     plain, fast = TorchStepper(prior), KernelStepper(prior)
-    uniforms, state = uniforms_of(2, 20), prior.begin(told)
+    uniforms, state = uniforms_of(2, 16), prior.begin(told)
     whole = plain.sample(plain.begin(prior.begin(told)), uniforms)
-    plain.read(whole[:, :13], state)
-    np.testing.assert_array_equal(fast.sample(fast.begin(state), uniforms[:, 13:]), whole[:, 13:])
+    plain.read(whole[:, :11], state)
+    np.testing.assert_array_equal(fast.sample(fast.begin(state), uniforms[:, 11:]), whole[:, 11:])
 
 
 @built
 def test_guided_codes_are_the_same_compiled():
     prior, told = prior_of("nano_merged")
-    uniforms, settings = uniforms_of(1, 20), SETTINGS | {"guidance": 2.5}
+    uniforms, settings = uniforms_of(1, 16), SETTINGS | {"guidance": 2.5}
     drawn = []
     for make in STEPPERS:
         stepper = make(prior)
