@@ -40,7 +40,8 @@ def nano() -> JukeboxConfig:
 
 def small() -> JukeboxConfig:
     """What the shipped models are."""
-    vqvae = StageConfig(batch=8, steps=8000, learning_rate=1e-3, beta2=0.99)
+    # Averages over a thousand steps and a codebook of the last ten do not belong together.
+    vqvae = StageConfig(batch=8, steps=8000, learning_rate=1e-3, beta2=0.99, ema=0.99)
     transformer = StageConfig(
         batch=8,
         steps=4000,
