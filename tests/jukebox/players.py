@@ -15,7 +15,7 @@ from ritornello.jukebox.vqvae import VqVae
 from ritornello.jukebox.vqvae import initialise as initialise_vqvae
 
 RATE = 8000
-LOUD = 12.0
+LOUD = 40.0
 """Factor on label tables and the like: drawn networks are to hear what they are told."""
 
 
@@ -73,12 +73,12 @@ def drawn_vqvae(config, seed):
 
 
 def loud(model):
-    """`model` with tables that stand out from the noise of its weights."""
+    """`model` with weights that make it heed what it is told."""
     for name, weight in model.named_parameters():
-        if "labels" in name or "timing" in name or "recall" in name or "positions" in name:
+        if any(part in name for part in ("labels", "timing", "recall", "positions")):
             weight.data.mul_(LOUD)
-        elif "table" in name:
-            weight.data.mul_(20)
+        elif weight.ndim > 1:
+            weight.data.mul_(20 if "table" in name else 30)
     return model.eval().requires_grad_(False)
 
 
