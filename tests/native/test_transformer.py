@@ -48,7 +48,7 @@ def torch_logits(model, tokens):
 # ------------------------------------------------------------------ equal to torch
 
 
-@settings(max_examples=6)
+@settings(max_examples=5)
 @given(
     sizes=st.fixed_dictionaries(
         {
@@ -119,10 +119,10 @@ def test_a_row_is_the_same_alone_and_in_any_company(path, precision):
     model = Codes(random_transformer(width=40))
     stepper = KernelStepper(model, path=path, precision=precision)
     together = model.begin(35)  # more rows than are worked on at once when symbols are known
-    uniforms = uniforms_of(35, 24)
+    uniforms = uniforms_of(35, 9)
     drawn = stepper.sample(stepper.begin(together), uniforms)
     logits = stepper.logits(drawn, stepper.begin(together))
-    for rows in (slice(3, 4), slice(0, 5), slice(20, 35)):
+    for rows in (slice(3, 4), slice(20, 35)):
         some = dataclasses.replace(
             together,
             start=together.start[rows],
@@ -151,7 +151,7 @@ def test_what_was_read_in_any_pieces_and_what_was_drawn_leave_the_same_state(pat
     kernel, told = kernel_stepper.kernel, model.begin(2)
     drawing = kernel_stepper.begin(told)
     symbols = kernel.sample(drawing, uniforms_of(2, 24))
-    for cuts in ([], [1, 2, 2, 9], [5, 6, 7, 18]):
+    for cuts in ([], [1, 2, 2, 9, 18]):
         reading = kernel_stepper.begin(told)
         for first, last in zip([0, *cuts], [*cuts, 24], strict=True):
             kernel.read(reading, symbols[:, first:last])
