@@ -1,21 +1,17 @@
 """One small stack, trained once from end to end, for every test that needs a trained one."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 
 from ritornello.ada import train
-from ritornello.config import to_dict
 from ritornello.training.options import TrainOptions
-from ritornello.training.run import RunFolder
-from tests.training.interrupting import interrupted
+from tests.training import brief_runs
+from tests.training.brief_runs import Trained
 
 STEPS = {"level1": 12, "level2": 8, "prior": 6}
-PLAIN = {"threads": 1, "precision": "fp32", "seconds_per_step": 0.01}
 RATE = 8000
 
 
@@ -31,47 +27,7 @@ def write_tones(folder, names, seconds=3.0):
     return folder
 
 
-def run_briefly(options, *, stop_in=None, at=2):
-    """`run_training` with a few steps per stage, as if threads and precision were known.
-
-    `stop_in` names a stage that is interrupted while it draws batch `at`.
-    """
-    run = RunFolder(options.run)
-    real_chain = train.chain
-
-    def short_chain(*args):
-        stages = real_chain(*args)
-        for stage in stages:
-            stage.steps = STEPS[stage.name]
-            if stage.name == stop_in:
-                interrupted(stage, at)
-        return stages
-
-    if run.settings() is None:
-        start = train.starting_model(options)
-        config = train.resolved_config(options, None, start)
-        run.begin("ada", to_dict(config), options.seed or 0)
-        for name in STEPS:
-            run.keep_compute(name, PLAIN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "chain", short_chain)
-        return train.run_training(options)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A finished run, what it was asked, what it answered."""
-
-    options: TrainOptions
-    result: dict[str, Any]
-
-    @property
-    def run(self) -> RunFolder:
-        return RunFolder(self.options.run)
-
-    @property
-    def model(self) -> Path:
-        return self.run.model
+run_briefly = partial(brief_runs.run_briefly, train, steps=STEPS)
 
 
 @pytest.fixture(scope="session")

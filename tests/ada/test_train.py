@@ -14,22 +14,12 @@ from ritornello.ada.generate import AdaStack
 from ritornello.ada.presets import PRESETS, nano
 from ritornello.ada.train import resolved_config, run_training
 from ritornello.ada.train_levels import stack_symbols
-from ritornello.checkpoint import find_model, read_tensors, saved_config, verify, write_checksums
+from ritornello.checkpoint import find_model, saved_config, verify, write_checksums
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError, TrainingError
 from ritornello.interfaces import Request
 from tests.ada.conftest import STEPS, run_briefly, write_tones
-
-
-def model_files(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*.safetensors"))
-    }
-
-
-def newest_state(run, stage):
-    return read_tensors(sorted(run.stage(stage).states.iterdir())[-1] / "state.safetensors")
+from tests.training.brief_runs import model_files, newest_state
 
 
 def test_the_chain_ends_with_a_stack_that_plays(trained):

@@ -10,7 +10,6 @@ import torch
 from ritornello.checkpoint import (
     find_model,
     load_component,
-    read_tensors,
     saved_config,
     verify,
 )
@@ -25,6 +24,7 @@ from ritornello.musika.train_gan import UNFITTED
 from ritornello.training.options import TrainOptions
 from tests.musika.conftest import STEPS, run_briefly
 from tests.musika.plucks import plucks, swell, write
+from tests.training.brief_runs import model_files, newest_state
 
 CODEC = ("level1/model.safetensors", "level2/model.safetensors")
 
@@ -34,17 +34,6 @@ def other_music(tmp_path_factory):
     """Another user's recordings."""
     folder = tmp_path_factory.mktemp("other") / "others"
     return write(folder, {f"take {seed}": plucks(2.5, seed) for seed in (7, 8)})
-
-
-def newest_state(run, stage):
-    return read_tensors(sorted(run.stage(stage).states.iterdir())[-1] / "state.safetensors")
-
-
-def model_files(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*.safetensors"))
-    }
 
 
 # ---- the whole chain

@@ -8,16 +8,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from ritornello.checkpoint import find_model, load_component, read_tensors, verify
+from ritornello.checkpoint import find_model, load_component, verify
 from ritornello.errors import TrainingError
 from ritornello.training.interruption import interruptible
 from ritornello.training.logs import PlainDisplay
 from ritornello.training.loop import train_chain
 from ritornello.training.run import RunFolder
+from tests.training.brief_runs import PLAIN, newest_state
 from tests.training.interrupting import interrupted
 from tests.training.toy_stages import ToyCodec, ToyGame
-
-PLAIN = {"threads": 1, "precision": "fp32", "seconds_per_step": 0.01}
 
 
 class Exploding(ToyCodec):
@@ -39,10 +38,6 @@ def train(run, *stages, **settings):
     display = PlainDisplay(Console(file=text, width=500))
     result = train_chain(stages, run, seed=0, display=display, **settings)
     return result, text.getvalue()
-
-
-def newest_state(run, stage):
-    return read_tensors(sorted(run.stage(stage).states.iterdir())[-1] / "state.safetensors")
 
 
 def rows(run, stage):
