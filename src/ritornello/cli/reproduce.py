@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ritornello.cli.console import UsageError, VerbParser, emit
 from ritornello.cli.playing import DEFAULT_MODEL
 from ritornello.cli.reproduce_ada import FIGURE_WORD, TABLE_WORDS, run_figure, run_table
+from ritornello.cli.reproduce_jukebox import WORD as RECONSTRUCTION_WORD
+from ritornello.cli.reproduce_jukebox import run_reconstruction
 from ritornello.config import nearest
 from ritornello.errors import ConfigError
 
@@ -23,6 +25,8 @@ usage: ritornello reproduce TABLE -o FOLDER [--json] [--flags]
   ada-table-2      autoencoders on codes: decoders that see 32 to 256 codes
   ada-table-3      stacks of one to three levels: receptive fields, samples, a blind test
   ada-figure-2     how far back audio and codes must be known to be foretold
+  jukebox-reconstruction
+                   hops 8, 32 and 128, restarts, codebooks, losses: spectral convergence
 
 examples:
   ritornello reproduce ada-table-1 -o ada --data ~/piano --scale mini --seeds 2 --jobs 2
@@ -50,6 +54,7 @@ def run(argv: list[str]) -> int:
     tables: dict[str, Callable[[list[str]], int]] = {
         "metrics-sanity": _metrics_sanity,
         FIGURE_WORD: run_figure,
+        RECONSTRUCTION_WORD: run_reconstruction,
         **{word: partial(run_table, word) for word in TABLE_WORDS},
     }
     if argv[0] not in tables:

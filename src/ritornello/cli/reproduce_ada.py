@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ritornello.cli.console import UsageError, VerbParser, emit
-from ritornello.config import nearest
-from ritornello.errors import ConfigError, DataError
+from ritornello.cli.experiments import (
+    add_experiment,
+    add_rows,
+    asked_rows,
+    opened,
+    refuse_below_one,
+)
+from ritornello.errors import DataError
 
 if TYPE_CHECKING:
     from ritornello.ada.experiments import Experiment
@@ -21,6 +27,7 @@ SUMMARIES = {
     "ada-table-3": "stacks of one to three levels: receptive fields, samples, a blind test",
     "ada-figure-2": "how far back audio and codes must be known to be foretold",
 }
+SCALES = "nano: seconds, for tests; mini: minutes a row; paper"
 SAMPLES, LONGEST_S = 4, 120.0
 
 
@@ -28,19 +35,20 @@ def run_table(word: str, argv: list[str]) -> int:
     """Train what is missing of a table, and print it beside the paper's."""
     options = _table_parser(word).parse(argv)
     number = TABLE_WORDS[word]
-    rows = _rows(options.rows, number)
-    for name in ("seeds", "jobs", "samples"):
-        if getattr(options, name, 1) < 1:
-            raise UsageError(f"--{name} is {getattr(options, name)}; expected at least 1")
+    from ritornello.ada.rows import TABLES
+
+    rows = asked_rows(options.rows, TABLES[number], f"table {number}")
+    refuse_below_one(options, "seeds", "jobs", "samples")
     seconds = getattr(options, "seconds", None)
     if seconds is not None and not 1 <= seconds <= LONGEST_S:
         raise UsageError(f"--seconds is {seconds:g}; expected 1 to {LONGEST_S:g}")
 
     from ritornello.ada import tables
+    from ritornello.ada.experiments import open_experiment
     from ritornello.ada.rows_side_by_side import tasks_for, train_rows
     from ritornello.checkpoint import write_json
 
-    experiment = _experiment(options)
+    experiment = opened(options, open_experiment)
     train_rows(experiment, tasks_for(rows, options.seeds), options.jobs)
     told = tables.table(experiment, number)
     lines = []
@@ -65,9 +73,10 @@ def run_figure(argv: list[str]) -> int:
         "trained first where it is missing.",
         [f"ritornello reproduce {FIGURE_WORD} -o ada --data ~/piano --scale mini"],
     )
-    _add_experiment(parser)
+    add_experiment(parser, SCALES)
     options = parser.parse(argv)
 
+    from ritornello.ada.experiments import open_experiment
     from ritornello.ada.profiles import BELOW_SEED, CODED_ROW, figure_2
     from ritornello.ada.rows_side_by_side import train_rows
     from ritornello.ada.tables import notes
@@ -77,7 +86,7 @@ def run_figure(argv: list[str]) -> int:
     from ritornello.evaluation.reading import interval, shown
     from ritornello.training.side_by_side import Task
 
-    experiment = _experiment(options)
+    experiment = opened(options, open_experiment)
     train_rows(experiment, [Task(CODED_ROW, BELOW_SEED)], 1)
     with progress_bar("foretelling") as progress:
         figure = figure_2(experiment, progress)
@@ -117,57 +126,14 @@ def _table_parser(word: str) -> VerbParser:
             f"ritornello reproduce {word} -o ada --rows {TABLE_WORDS[word]}.2 --json",
         ],
     )
-    _add_experiment(parser)
-    add = parser.add_argument
-    add("--rows", metavar="A,B", help="only these rows, and those they stand on (all)")
+    add_experiment(parser, SCALES)
     third = TABLE_WORDS[word] == 3
-    seeds = 1 if third else 2
-    add("--seeds", type=int, default=seeds, metavar="N", help=f"seeds of every row ({seeds})")
-    add("--jobs", type=int, default=1, metavar="N", help="rows at a time, one core each (1)")
+    add_rows(parser, 1 if third else 2, stand_on_others=True)
+    add = parser.add_argument
     if third:
         add("--samples", type=int, default=SAMPLES, metavar="N", help="of every model (4)")
         add("--seconds", type=float, metavar="S", help="length of a sample (10; nano: 1)")
     return parser
-
-
-def _add_experiment(parser: VerbParser) -> None:
-    add = parser.add_argument
-    add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of the experiments")
-    add(
-        "--data",
-        type=Path,
-        metavar="MUSIC",
-        help="a folder of audio, or the manifest of `data scan` (the folder's)",
-    )
-    add("--scale", metavar="S", help="nano: seconds, for tests; mini: minutes a row; paper (mini)")
-
-
-def _rows(words: str | None, number: int) -> tuple[str, ...]:
-    """The rows that were asked for; all of the table without a wish."""
-    from ritornello.ada.rows import TABLES
-
-    if words is None:
-        return TABLES[number]
-    rows = tuple(word.strip() for word in words.split(",") if word.strip())
-    for row in rows:
-        if row not in TABLES[number]:
-            hint = nearest(row, TABLES[number])
-            raise UsageError(f"table {number} has no row {row!r}; {hint}")
-    if not rows:
-        raise UsageError(f"--rows names none; expected {', '.join(TABLES[number])}")
-    return rows
-
-
-def _experiment(options: argparse.Namespace) -> "Experiment":
-    if options.out.exists() and not options.out.is_dir():
-        raise ConfigError(f"cannot write to {options.out}: it is a file; give a folder")
-    data = options.data.expanduser() if options.data is not None else None
-
-    from ritornello.ada.experiments import open_experiment
-    from ritornello.cli.data import progress_bar
-
-    with progress_bar("scanning") as progress:
-        return open_experiment(options.out, options.scale, data, progress=progress)
 
 
 # ------------------------------------------------------------------ table 3: models, samples, test

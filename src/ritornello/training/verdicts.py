@@ -50,7 +50,10 @@ class Spread:
 
     def __str__(self) -> str:
         """As a cell of a table."""
-        digits = 1 if abs(self.mean) >= 10 else 3
+        return self.cell(1 if abs(self.mean) >= 10 else 3)
+
+    def cell(self, digits: int) -> str:
+        """With that many digits behind the point."""
         mean = f"{self.mean:.{digits}f}"
         return mean if self.seeds == 1 else f"{mean} ± {self.spread / 2:.{digits}f}"
 
