@@ -25,7 +25,7 @@ from tests.jukebox.players import (
     tone,
 )
 
-SECONDS = 0.2
+SECONDS = 0.1
 TOP = Options(level=1)
 """A sketch: codes of the top level only."""
 
@@ -64,9 +64,9 @@ def top_codes(model, options=TOP, **asked):
 
 def test_a_piece_has_the_length_asked_for_and_is_its_stream(three):
     piece = three.generate(Request(seconds=SECONDS, seed=3))
-    assert (piece.samples.shape, piece.sample_rate) == ((1, 1600), RATE)
+    assert (piece.samples.shape, piece.sample_rate) == ((1, 800), RATE)
     assert np.abs(piece.samples).max() <= 1
-    assert len(np.unique(piece.samples)) > 500
+    assert len(np.unique(piece.samples)) > 300
     blocks = list(three.stream(Request(seconds=SECONDS, seed=3)))
     assert len(blocks) > 5
     assert np.array_equal(joined(blocks), piece.samples)
@@ -76,8 +76,8 @@ def test_a_piece_has_the_length_asked_for_and_is_its_stream(three):
 def test_a_piece_is_what_its_codes_decode_to(three):
     request = Request(seconds=SECONDS, seed=3)
     codes = torch.cat(list(three.codes(three.piece(request, Options()))), 1)
-    assert codes.shape == (1, 13 * 16)
-    whole = three.codec_at(0).decode(codes[:, None])[0, :, :1600]
+    assert codes.shape == (1, 7 * 16)
+    whole = three.codec_at(0).decode(codes[:, None])[0, :, :800]
     np.testing.assert_allclose(three.generate(request).samples, whole.numpy(), atol=1e-5)
 
 
@@ -97,7 +97,7 @@ def test_an_endless_piece_goes_on_and_sounds_at_once(three):
     stream = three.stream(Request(seed=1))
     first = next(stream)
     assert first.samples.shape[1] < 200
-    assert sum(block.samples.shape[1] for block in islice(stream, 12)) > 800
+    assert sum(block.samples.shape[1] for block in islice(stream, 8)) > 500
 
 
 def test_the_seed_decides(model):
@@ -117,11 +117,11 @@ def test_cold_codes_are_fewer(model):
 
 def test_plain_and_compiled_steps_make_the_same_codes(monkeypatch):
     fast = drawn_jukebox(levels=3)
-    made = top_codes(fast, Options(), seed=5)
+    made = top_codes(fast, Options(level=1), seed=5)
     monkeypatch.setattr(stepping, "available_paths", tuple)
     plain = drawn_jukebox(levels=3)
     assert plain.stepper(2, "fp32").path == "torch"
-    assert torch.equal(top_codes(plain, Options(), seed=5), made)
+    assert torch.equal(top_codes(plain, Options(level=1), seed=5), made)
 
 
 def test_a_slow_piece_is_announced(model, monkeypatch, caplog):
@@ -265,9 +265,8 @@ def test_a_form_is_heard_and_told_in_the_record(returning):
     assert starts[1:] == ends[:2]
     with_form = top_codes(returning, seconds=0.3, form=form)
     other = top_codes(returning, seconds=0.3, form=(*form[:2], Section(letter="C")))
-    same, later = 25 + 24, 0.3
-    assert later == 0.3
-    assert torch.equal(with_form[:, : same - 24], other[:, : same - 24])
+    # The last window's context reaches back before the section that is reminded, or not.
+    assert torch.equal(with_form[:, :25], other[:, :25])
     assert not torch.equal(with_form, other)
 
 
@@ -354,8 +353,8 @@ def test_a_sketch_is_upsampled_to_what_the_whole_would_have_been(three, tmp_path
     sketch = Options(save=str(tmp_path / "take"), level=2)
     sound(three, seed=4, options=sketch)
     down = three.generate(Request(seed=4), Options(from_codes=str(tmp_path / "take")))
-    assert down.samples.shape == (1, 13 * 128)
-    assert np.array_equal(down.samples[:, :1600], sound(three, seed=4))
+    assert down.samples.shape == (1, 7 * 128)
+    assert np.array_equal(down.samples[:, :800], sound(three, seed=4))
 
 
 def test_a_take_is_gone_on_with(three, tmp_path):

@@ -172,10 +172,10 @@ def codec():
     return JukeboxCodec(drawn(replace(tiny(), depth=1)), RATE)
 
 
-@pytest.mark.parametrize("size", [1, 5, 64])
+@pytest.mark.parametrize("size", [3, 32])
 @pytest.mark.parametrize("skip", [0, 11])
 def test_decoding_as_codes_come_is_decoding_the_whole(codec, size, skip):
-    codes = torch.randint(16, (1, 64), generator=torch.Generator().manual_seed(0))
+    codes = torch.randint(16, (1, 32), generator=torch.Generator().manual_seed(0))
     pieces = list(decoded(codec, iter(codes.split(size, 1)), skip))
     whole = codec.decode(codes[:, None])[0, :, skip * codec.hop_samples :]
     torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-5, rtol=0)

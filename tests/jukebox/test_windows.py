@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ritornello.jukebox.windows import Context, Tape, context_for, windows
@@ -20,6 +20,7 @@ def plans(draw):
     return Context(codes=context, hop=hop), known, total, ratio
 
 
+@settings(max_examples=40)
 @given(plans())
 def test_every_code_is_drawn_once_and_in_order(plan):
     context, known, total, _ = plan
@@ -28,6 +29,7 @@ def test_every_code_is_drawn_once_and_in_order(plan):
     assert all(end - start <= context.hop for start, end in drawn)
 
 
+@settings(max_examples=40)
 @given(plans())
 def test_every_window_is_a_whole_context_unless_the_song_is_shorter(plan):
     context, known, total, ratio = plan
