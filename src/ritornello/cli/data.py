@@ -17,15 +17,17 @@ usage: ritornello data make RECIPE --out DIR [--flags]
 Any folder of audio is a dataset. `scan` shows what is in one; `make` renders one.
 
   make piano   solo piano from MIDI: performances as played, scores with expression
+  make songs   singing with piano from MusicXML, with exact times of all syllables
   scan         hours, rates, silence, clipping, split and labels; what was skipped, and why
 
 examples:
   ritornello data make piano --out piano --hours 2
   ritornello data make piano --out piano --midi ~/midi --rate 44100
+  ritornello data make songs --out songs
   ritornello data scan ~/recordings
   ritornello data scan ~/recordings --manifest recordings.jsonl --json
 
-`ritornello data scan --help` and `ritornello data make piano --help` list the flags."""
+`ritornello data scan --help` and `ritornello data make RECIPE --help` list the flags."""
 
 SHOWN_VALUES = 12
 
@@ -42,7 +44,7 @@ def run(argv: list[str]) -> int:
 
 
 def _make(argv: list[str]) -> int:
-    recipes: dict[str, Callable[[list[str]], int]] = {"piano": _make_piano}
+    recipes: dict[str, Callable[[list[str]], int]] = {"piano": _make_piano, "songs": _make_songs}
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP)
         return 0 if argv else 2
@@ -114,6 +116,82 @@ def _make_piano(argv: list[str]) -> int:
         *_skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
         f"look at it:    ritornello data scan {made.out}",
         f"train on it:   ritornello train musika --data {made.out} --run runs/piano",
+    ]
+    emit(result, as_json=options.json, text=lines)
+    return 0
+
+
+def _songs_parser() -> VerbParser:
+    parser = VerbParser(
+        "data make songs",
+        "Render singing with piano: FLAC files with side-cars (lyrics, when each syllable is\n"
+        "sung, singer, sections), in a folder for each of mix, voice and accompaniment.\n"
+        "Interrupted or called again, it makes only what is missing.",
+        [
+            "ritornello data make songs --out songs",
+            "ritornello data make songs --out songs --lieder ~/scores --renders 4",
+            "ritornello data make songs --out songs --parts mix --hours 2",
+        ],
+    )
+    add = parser.add_argument
+    add("--out", "-o", type=Path, required=True, metavar="DIR", help="folder for the parts")
+    add(
+        "--lieder",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of MusicXML with words; again for more (the recipe's own tunes)",
+    )
+    add(
+        "--parts",
+        default="mix,voice,accompaniment",
+        metavar="PARTS",
+        help="which to write (mix,voice,accompaniment)",
+    )
+    add("--hours", type=float, metavar="H", help="stop after this much music (everything)")
+    add("--rate", type=int, default=44100, metavar="HZ", help="sample rate (44100)")
+    add(
+        "--renders",
+        type=int,
+        default=2,
+        metavar="N",
+        help="takes per song, each by another of four singers (2)",
+    )
+    add("--soundfont", type=Path, metavar="FILE", help="General MIDI sound font (an installed one)")
+    add("--seed", type=int, default=0, help="draws singers, keys, tempos and rooms (0)")
+    add("--workers", type=int, default=0, metavar="N", help="processes (0: one per core)")
+    return parser
+
+
+def _make_songs(argv: list[str]) -> int:
+    options = _songs_parser().parse(argv)
+
+    from dataclasses import asdict
+
+    from ritornello.data.recipes.songs import SongsRecipe, make_songs
+
+    recipe = SongsRecipe(
+        out=options.out,
+        lieder=tuple(options.lieder),
+        parts=tuple(options.parts.split(",")),
+        hours=options.hours,
+        rate=options.rate,
+        soundfont=options.soundfont,
+        seed=options.seed,
+        renders=options.renders,
+        workers=options.workers,
+    )
+    with progress_bar("singing") as progress:
+        made = make_songs(recipe, progress=progress)
+    result = asdict(made) | {"out": str(made.out)}
+    first = made.out / recipe.parts[0]
+    lines = [
+        f"{_hours(made.hours)} of songs in {made.out}: {made.works} works, {made.syllables} "
+        f"syllables, {made.rendered} takes made, {made.reused} found finished",
+        *_row("singers", _top(made.artists)),
+        *_skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
+        f"look at it:    ritornello data scan {first}",
     ]
     emit(result, as_json=options.json, text=lines)
     return 0
@@ -201,7 +279,9 @@ def scan_lines(report: dict[str, Any]) -> list[str]:
     if report["duplicates"]:
         lines += _row("duplicates", f"{_files(report['duplicates'])} with the audio of another one")
     for label, hours in report["labels"].items():
-        lines += _row(label, _top(hours))
+        lines += _row(label, f"{_files(report['labelled'][label])}: {_top(hours)}")
+    if sung := report["lyrics"]["files"]:
+        lines += _row("lyrics", f"{_files(sung)}, {report['lyrics']['timed']} of them with times")
     lines = lines if report["files"] else lines[:1]
     lines += _skipped_lines(report["skipped"])
     if report["manifest"]:

@@ -26,7 +26,7 @@ COLUMNS = {
     "licence": ("licence", "license"),
 }
 UNKNOWN_COMPOSER = "unknown"
-UNKNOWN_LICENCE = "unknown: that of the MIDI file and its music"
+UNKNOWN_LICENCE = "unknown: that of the file and its music"
 # Catalogue abbreviations that number works within one composer, longest first. One letter alone
 # (K, D, S, L, O) must be followed by digits at once or after a single separator.
 _CATALOGUE = re.compile(
@@ -42,7 +42,7 @@ _PART = re.compile(r"[ _-]+(mov|movement|part|cut|no)[ _.-]*\d*(?=$|[ _-])", re.
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One MIDI file and what is known of it; `work` is the key to split by."""
+    """One file of music and what is known of it; `work` is the key to split by."""
 
     path: Path
     relative: str
@@ -53,20 +53,29 @@ class Entry:
     licence: str
 
 
-def catalogue(folder: Path) -> list[Entry]:
-    """Every MIDI file below `folder`, sorted by its relative path.
+def catalogue(
+    folder: Path,
+    *,
+    suffixes: tuple[str, ...] = MIDI_SUFFIXES,
+    what: str = "MIDI files",
+    instead: str = "pass --midi another folder, or leave it out for the works in music21's corpus",
+) -> list[Entry]:
+    """Every file of a kind below `folder`, sorted by its relative path.
+
+    Args:
+        folder: With or without an index.
+        suffixes: Of the kind, in lower case.
+        what: The kind, for errors.
+        instead: What to do where there are none, for errors.
 
     Raises:
-        DataError: `folder` is no folder or holds no MIDI files.
+        DataError: `folder` is no folder or holds no such files.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; expected one with MIDI files")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MIDI_SUFFIXES)
+        raise DataError(f"{folder} is not a folder; expected one with {what}")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
     if not paths:
-        raise DataError(
-            f"no MIDI files (.mid, .midi) found below {folder}; pass --midi another folder, or "
-            "leave it out for the works in music21's corpus"
-        )
+        raise DataError(f"no {what} ({', '.join(suffixes)}) found below {folder}; {instead}")
     index = _read_indices(folder)
     return [_entry(path, folder, index) for path in paths]
 
