@@ -10,6 +10,7 @@ are any; `begin`, `read` and `step` to sample. Codes are (batch, frames), one co
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import reduce
 from math import log
 from typing import cast
 
@@ -119,16 +120,19 @@ class TopPrior(CodeModel, ABC):
         """
 
     def per_frame(self, conditions: Conditions, frames: int) -> PerToken | None:
-        """What timing and recall say at every code."""
-        told = None if self.timing is None else self.timing(conditions, frames)
-        if self.recall is None:
-            return told
-        recalled = conditions.recalled
-        if recalled is None:
-            batch = len(conditions.artist)
-            recalled = conditions.artist.new_full((batch, frames), NOTHING)
-        heard = self.recall(recalled)
-        return heard if told is None else told + heard
+        """What timing, recall and labels that are held say at every code."""
+        told: list[PerToken] = []
+        if self.timing is not None:
+            told.append(self.timing(conditions, frames))
+        if self.recall is not None:
+            recalled = conditions.recalled
+            if recalled is None:
+                batch = len(conditions.artist)
+                recalled = conditions.artist.new_full((batch, frames), NOTHING)
+            told.append(self.recall(recalled))
+        if self.config.labels.held:
+            told.append(self.labels(conditions)[:, None].expand(-1, frames, -1))
+        return reduce(torch.add, told) if told else None
 
 
 def told_lyrics(conditions: Conditions) -> LyricTokens:

@@ -114,7 +114,7 @@ def paper_small_prior() -> PriorConfig:
 
 # ------------------------------------------------------------------ to train on two cores
 
-SMALL_LABELS = LabelsConfig(artists=32, genres=32, dropout=0.1)
+SMALL_LABELS = LabelsConfig(artists=32, genres=32, dropout=0.1, held=True)
 SMALL_CODES = 512
 
 
