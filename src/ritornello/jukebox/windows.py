@@ -7,7 +7,7 @@ Every window draws one hop of new codes after as many earlier ones as the contex
 ones, at the beginning of a song, have fewer behind them. The last one of a song that ends lies back
 so far that it ends there. The smaller the hop, the more every code has heard, and the more is read
 again: windows move on by 1/8 of the context at the top level, and by half of it below ("windowed
-sampling", section 4.5).
+sampling", section 4).
 
 Deviation: Jukebox draws a whole context at once for the first window. Drawn hop by hop it is the
 same music, sounds sooner, and may hear in its second half of what it made in its first.
