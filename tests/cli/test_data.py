@@ -37,7 +37,7 @@ def test_scan_tells_a_person_what_is_there(folder, capsys):
         "CC0: 1 file, unknown: 1 file",
         "train 1 file ",
         "valid 1 file ",
-        "composer    Fanny Hensel 2.0 s",
+        "composer    1 file: Fanny Hensel 2.0 s",
         "skipped     1 file",
         "broken.wav: ",
     ):

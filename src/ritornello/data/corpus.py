@@ -1,17 +1,20 @@
 """Any folder is a dataset: scanned once into a manifest, then known without opening a file.
 
-The manifest is JSON Lines, one line per audio file in order of path: what was measured, the
-side-car, the split; or, for a file that cannot be used, `"skipped": reason`. It is written where
-the caller says and never into the folder itself.
+The manifest is JSON Lines, one line per audio file in order of path: what was measured, what it is
+described as, the split; or, for a file that cannot be used, `"skipped": reason`. It is written
+where the caller says and never into the folder itself.
 
 While scanning, each file's measurements go to `MANIFEST.partial` as soon as they are known. An
 interrupted scan, and a scan of a folder that has grown, take from the partial and the earlier
 manifest what is unchanged in size and time of modification, and measure the rest. Files are decoded
 block by block: memory grows with the number of files (some kilobytes each), not with their length.
+Descriptions (side-cars, the table, tags) are read by every scan: a label that is put right takes
+effect without anything being decoded again.
 """
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,16 +24,20 @@ from typing import Any
 
 from ritornello.data.files import Found, walk
 from ritornello.data.jobs import Progress, completed, exclusive
+from ritornello.data.label_table import LabelTable, read_label_table
 from ritornello.data.recordings import (
+    Description,
     Measurements,
     Recording,
-    SideCar,
     default_work,
     measure,
     side_car_of,
 )
 from ritornello.data.splits import SPLITS, Member, assign
+from ritornello.data.tags import missing_reader, tags_of
 from ritornello.errors import AudioError, DataError
+
+logger = logging.getLogger(__name__)
 
 MEASURED = tuple(field.name for field in fields(Measurements))
 
@@ -96,8 +103,17 @@ class Corpus:
 
     @property
     def digest(self) -> str:
-        """Hash of ids, audio, splits and labels: changes with anything that training can notice."""
-        parts = [[r.id, r.audio_sha256, r.split, sorted(r.labels.items())] for r in self]
+        """Hash of all that training can notice: ids, audio, splits, labels, lyrics."""
+        parts = [
+            [
+                r.id,
+                r.audio_sha256,
+                r.split,
+                sorted(r.labels.items()),
+                *([r.lyrics] * bool(r.lyrics)),
+            ]
+            for r in self
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -122,18 +138,21 @@ def scan(
         test: Part of the works held out for tests.
 
     Raises:
-        DataError: There is no such folder, one lies in another, or the manifest in one of them.
+        DataError: There is no such folder, one lies in another, or the manifest in one of them; a
+            table of labels is not what `label_table` describes.
     """
     folders = [folder] if isinstance(folder, Path) else list(folder)
     _refuse_places(folders, manifest)
-    found = [file for prefix, start in _named(folders) for file in walk(start, prefix)]
+    named = list(_named(folders))
+    found = [file for prefix, start in named for file in walk(start, prefix)]
+    table = _tables(named, [file.id for file in found])
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
     manifest.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(manifest.with_name(manifest.name + ".lock")):
         partial = manifest.with_name(manifest.name + ".partial")
         known = _known(manifest) | _known(partial)
         lines = _measure_all(found, known, partial, workers, progress)
-        _finish(lines, manifest, valid=valid, test=test)
+        _finish(lines, table, manifest, valid=valid, test=test)
         partial.unlink(missing_ok=True)
     return Corpus.load(manifest)
 
@@ -174,7 +193,7 @@ def _measure_all(
     workers: int,
     progress: Progress | None,
 ) -> list[dict[str, Any]]:
-    """A line per file, without side-car and split, each saved to `partial` once it is known."""
+    """A line per file, without description and split, each saved to `partial` once it is known."""
     lines = {file.id: _unchanged(file, known.get(file.id)) for file in found}
     todo = [file for file in found if lines[file.id] is None]
     done = len(found) - len(todo)
@@ -224,49 +243,68 @@ def _unchanged(file: Found, line: dict[str, Any] | None) -> dict[str, Any] | Non
     return kept | {"path": str(file.path)}
 
 
-def _finish(lines: list[dict[str, Any]], manifest: Path, *, valid: float, test: float) -> None:
-    """Add side-cars and splits to `lines` and write them as the manifest, whole or not at all."""
-    cars: dict[str, SideCar] = {}
+def _tables(named: Sequence[tuple[str, Path]], ids: Sequence[str]) -> LabelTable:
+    """The tables of all folders as one."""
+    rows: dict[str, Description] = {}
+    strangers: dict[str, str] = {}
+    for prefix, folder in named:
+        table = read_label_table(folder, prefix, ids)
+        rows |= table.rows
+        strangers |= table.strangers
+    return LabelTable(rows=rows, strangers=strangers)
+
+
+def _finish(
+    lines: list[dict[str, Any]], table: LabelTable, manifest: Path, *, valid: float, test: float
+) -> None:
+    """Add descriptions and splits to `lines`, write them as the manifest, whole or not at all."""
+    described: dict[str, Description] = {}
     members: list[Member] = []
     for line in lines:
         if "skipped" in line:
             continue
-        name = line["id"]
+        name, path = line["id"], Path(line["path"])
         try:
-            car = side_car_of(Path(line["path"]))
+            car = side_car_of(path)
         except DataError as error:
             # Its work, licence or split would be lost: better no recording than a wrong one.
             line["skipped"] = str(error)
             continue
-        cars[name] = car
-        key = car.work or default_work(name)
-        members.append(Member(name=name, key=key, audio=line["audio_sha256"], wanted=car.split))
-    splits = dict(zip(cars, assign(members, valid=valid, test=test), strict=True))
+        told = car.over(table.rows.get(name, Description())).over(tags_of(path))
+        described[name] = told
+        key = told.work or default_work(name)
+        members.append(Member(name=name, key=key, audio=line["audio_sha256"], wanted=told.split))
+    if described and (missing := missing_reader()):
+        logger.warning(missing)
+    splits = dict(zip(described, assign(members, valid=valid, test=test), strict=True))
+    lines = lines + [{"id": row, "skipped": why} for row, why in table.strangers.items()]
     temporary = manifest.with_name(manifest.name + ".tmp")
     with temporary.open("w", encoding="utf-8") as file:
         for line in lines:
             name = line["id"]
-            told = _told(name, cars[name], splits[name]) if name in cars else {}
+            told = _told(name, described[name], splits[name]) if name in described else {}
             file.write(json.dumps(line | told) + "\n")
     os.replace(temporary, manifest)
 
 
-def _told(name: str, car: SideCar, split: str) -> dict[str, Any]:
+def _told(name: str, described: Description, split: str) -> dict[str, Any]:
     """What a manifest line says beyond the measurements."""
-    return {
+    told = {
         "split": split,
-        "work": car.work or default_work(name),
-        "title": car.title or PurePosixPath(name).stem,
-        "licence": car.licence,
-        "labels": dict(car.labels),
+        "work": described.work or default_work(name),
+        "title": described.title or PurePosixPath(name).stem,
+        "licence": described.licence,
+        "labels": {label: text for label, text in described.labels.items() if text},
     }
+    return told | ({"lyrics": described.lyrics} if described.lyrics else {})
 
 
 def _recording(line: Mapping[str, Any]) -> Recording:
     """The recording that a manifest line describes."""
     told = {key: line[key] for key in ("id", "split", "work", "title", "licence", "labels")}
     measured = Measurements(**{key: line[key] for key in MEASURED})
-    return Recording(path=Path(line["path"]), measured=measured, **told)
+    lyrics = line.get("lyrics")
+    return Recording(path=Path(line["path"]), measured=measured, lyrics=lyrics, **told)
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -1,19 +1,28 @@
-"""What is known of one audio file: its measurements, its side-car, its place in the split.
+"""What is known of one audio file: its measurements, its description, its place in the split.
+
+A description has three sources: what stands in the file itself (`tags`), in the folder's table
+(`label_table`), and beside the file. Of what several of them tell, the side-car counts before the
+table, and the table before the tags.
 
 A file `FILE.json` beside `FILE.flac` is its side-car, a JSON object with any of these texts:
 
     work      the piece; all recordings of a work are on one side of the split
     title     for people
-    composer  becomes the label `composer`
     licence   of the recording
     split     train, valid or test: overrides the rule of `splits`
-    labels    an object of further labels, text to text
+    artist, composer, album, genre, year, keywords
+              become labels of those names; a year may be a number, and each a list of texts
+    labels    an object of labels of any name, text to text; it counts before those above, and an
+              empty text takes a label away
+    lyrics    a text, or {"text": ..., "sung": [{"start_s", "end_s", "begin", "end"}, ...]}: from
+              when to when the characters from `begin` to `end` are sung
 
 Other keys are left to whoever wrote them.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -29,6 +38,12 @@ from ritornello.interfaces import Audio
 
 BLOCK_S = 10.0
 MAX_CHANNELS = 2
+
+LABELS = ("artist", "composer", "album", "genre", "year", "keywords")
+"""Labels that every source knows by name; side-cars and tables may have others."""
+
+Lyrics = str | Mapping[str, Any]
+"""A text, or a text and when its syllables are sung, as the module's text has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +70,35 @@ class Measurements:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SideCar:
-    """What the JSON file beside a recording says; all empty without one."""
+class Description:
+    """What one source, or all together, tells of a recording; None or empty where it says nothing.
+
+    Attributes:
+        work: The piece.
+        title: For people.
+        licence: Of the recording.
+        split: train, valid or test, where somebody decided.
+        labels: Conditions by name.
+        lyrics: What is sung, and when.
+    """
 
     work: str | None = None
     title: str | None = None
     licence: str | None = None
     split: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    lyrics: Lyrics | None = None
+
+    def over(self, other: "Description") -> "Description":
+        """This one, and the other's where this one says nothing; labels one by one."""
+        return Description(
+            work=self.work or other.work,
+            title=self.title or other.title,
+            licence=self.licence or other.licence,
+            split=self.split or other.split,
+            labels={**other.labels, **self.labels},
+            lyrics=self.lyrics or other.lyrics,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +109,12 @@ class Recording:
         id: Path relative to the dataset's folder, with forward slashes; unique in a corpus.
         path: The file.
         split: train, valid or test.
-        work: Its split key: the side-car's work, or else the id without suffix.
-        title: The side-car's title, or else the file's name.
-        licence: The side-car's licence, if any.
+        work: Its split key: the work it is described as, or else the id without suffix.
+        title: The title it is described with, or else the file's name.
+        licence: Of the recording, if anybody says.
         labels: Conditions by name, e.g. composer.
         measured: What decoding it told.
+        lyrics: What is sung, if anybody says, and when.
     """
 
     id: str
@@ -88,6 +125,7 @@ class Recording:
     licence: str | None
     labels: Mapping[str, str]
     measured: Measurements
+    lyrics: Lyrics | None = None
 
     @property
     def duration_s(self) -> float:
@@ -150,46 +188,102 @@ def measure(path: Path) -> Measurements:
     )
 
 
-def side_car_of(path: Path) -> SideCar:
-    """The side-car of the audio file `path`; an empty one if there is none.
+def side_car_of(path: Path) -> Description:
+    """What the side-car of the audio file `path` tells; nothing if there is none.
 
     Raises:
         DataError: It is there but not what the module's text describes.
     """
     file = path.with_suffix(".json")
     if not file.is_file():
-        return SideCar()
+        return Description()
+    where = f"side-car {file.name}"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise DataError(f"side-car {file.name} is not readable JSON: {error}") from error
+        raise DataError(f"{where} is not readable JSON: {error}") from error
     if not isinstance(content, dict):
-        raise DataError(f"side-car {file.name} holds {type(content).__name__}; expected an object")
+        raise DataError(f"{where} holds {type(content).__name__}; expected an object")
     labels = content.get("labels", {})
     if not isinstance(labels, dict) or not all(isinstance(text, str) for text in labels.values()):
-        raise DataError(f"side-car {file.name}: labels is {labels!r}; expected texts by name")
-    composer = _text(content, "composer", file.name)
-    if composer is not None:
-        labels = {"composer": composer, **labels}
-    split = _text(content, "split", file.name)
-    if split not in (None, *SPLITS):
-        raise DataError(f"side-car {file.name}: split is {split!r}; expected {', '.join(SPLITS)}")
-    return SideCar(
-        work=_text(content, "work", file.name),
-        title=_text(content, "title", file.name),
-        licence=_text(content, "licence", file.name),
-        split=split,
-        labels=labels,
+        raise DataError(f"{where}: labels is {labels!r}; expected texts by name")
+    named = {name: _label(content[name], name, where) for name in LABELS if content.get(name)}
+    return Description(
+        work=_text(content, "work", where),
+        title=_text(content, "title", where),
+        licence=_text(content, "licence", where),
+        split=checked_split(_text(content, "split", where), where),
+        labels=named | labels,
+        lyrics=checked_lyrics(content.get("lyrics"), where),
     )
 
 
-def _text(content: Mapping[str, Any], key: str, name: str) -> str | None:
+def checked_split(split: str | None, where: str) -> str | None:
+    """`split` if there is such a one, or none; else DataError, which says where it stood."""
+    if split not in (None, *SPLITS):
+        raise DataError(f"{where}: split is {split!r}; expected {', '.join(SPLITS)}")
+    return split
+
+
+def checked_lyrics(lyrics: Any, where: str) -> Lyrics | None:
+    """Lyrics as a manifest keeps them; None where nothing is sung.
+
+    Args:
+        lyrics: As the module's text describes them, or None.
+        where: Where they stood, for the message.
+
+    Raises:
+        DataError: They are something else.
+    """
+    match lyrics:
+        case None:
+            return None
+        case str():
+            return lyrics if lyrics.strip() else None
+        case {"text": str(text), "sung": list(sung)} if sung:
+            return {"text": text, "sung": [_syllable(one, where) for one in sung]}
+        case {"text": str(text)} if not lyrics.get("sung"):
+            return text if text.strip() else None
+    raise DataError(
+        f"{where}: lyrics is {str(lyrics)[:80]!r}; expected a text, or an object with "
+        '"text" and "sung"'
+    )
+
+
+def _syllable(one: Any, where: str) -> dict[str, float]:
+    try:
+        times = {name: float(one[name]) for name in ("start_s", "end_s")}
+        return times | {name: int(one[name]) for name in ("begin", "end")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: a syllable is {str(one)[:80]}; expected an object with numbers start_s, "
+            "end_s, begin, end"
+        ) from error
+
+
+def _text(content: Mapping[str, Any], key: str, where: str) -> str | None:
     value = content.get(key)
     if value is not None and not isinstance(value, str):
-        raise DataError(f"side-car {name}: {key} is {value!r}; expected a text")
+        raise DataError(f"{where}: {key} is {value!r}; expected a text")
     return value
 
 
+def _label(value: Any, name: str, where: str) -> str:
+    """A text, the figures of a year, or what a list of texts holds."""
+    if isinstance(value, str):
+        return value
+    if name == "year" and isinstance(value, int):
+        return str(value)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    raise DataError(f"{where}: {name} is {value!r}; expected a text")
+
+
+def listed(label: str) -> list[str]:
+    """The members of a label that lists several, such as keywords: between commas or semicolons."""
+    return [member for part in re.split("[,;]", label) if (member := part.strip())]
+
+
 def default_work(recording_id: str) -> str:
-    """The split key of a recording without a side-car: its id without suffix."""
+    """The split key of a recording that nobody gave a work: its id without suffix."""
     return str(PurePosixPath(recording_id).with_suffix(""))

@@ -1,19 +1,21 @@
 """What a dataset holds, in numbers a person can judge it by."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ritornello.data.corpus import Corpus
-from ritornello.data.recordings import Recording
+from ritornello.data.recordings import Recording, listed
 from ritornello.data.splits import SPLITS
 
 
 def summary(corpus: Corpus) -> dict[str, Any]:
     """Counts, hours and shares of `corpus`, as plain values for JSON.
 
-    `silence` and `clipping` are shares of the whole, weighted by duration; `labels` are hours by
-    label and value; `duplicates` counts recordings whose audio another one has too.
+    `silence` and `clipping` are shares of the whole, weighted by duration; `labelled` are files by
+    label, `labels` hours by label and value, of keywords by each; `lyrics` are files that have
+    them, and those that have their times; `duplicates` counts recordings whose audio another one
+    has too.
     """
     recordings = corpus.recordings
     seconds = sum(recording.duration_s for recording in recordings)
@@ -40,7 +42,15 @@ def summary(corpus: Corpus) -> dict[str, Any]:
             for name in SPLITS
         },
         "licences": _tally(corpus, lambda r: r.licence or "unknown"),
+        "labelled": {
+            label: sum(label in recording.labels for recording in recordings)
+            for label in sorted({label for recording in recordings for label in recording.labels})
+        },
         "labels": _label_hours(corpus),
+        "lyrics": {
+            "files": sum(recording.lyrics is not None for recording in recordings),
+            "timed": sum(isinstance(recording.lyrics, Mapping) for recording in recordings),
+        },
         "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in corpus.skipped],
     }
 
@@ -57,8 +67,9 @@ def _label_hours(corpus: Corpus) -> dict[str, dict[str, float]]:
     """Hours by label and value, longest first."""
     hours: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for recording in corpus:
-        for label, value in recording.labels.items():
-            hours[label][value] += recording.duration_s / 3600
+        for label, text in recording.labels.items():
+            for value in listed(text) if label == "keywords" else [text]:
+                hours[label][value] += recording.duration_s / 3600
     return {
         label: {value: round(h, 6) for value, h in sorted(of.items(), key=lambda pair: -pair[1])}
         for label, of in sorted(hours.items())

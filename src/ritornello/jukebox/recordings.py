@@ -8,6 +8,7 @@ Axes: (batch, frames) codes of one level; `ratio` codes of a lower level in a fr
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from ritornello.errors import DataError
 from ritornello.jukebox.codec import JukeboxCodec, component_name, load_vqvae
 from ritornello.jukebox.conditions import Conditions
 from ritornello.jukebox.config import JukeboxConfig
-from ritornello.jukebox.labels import Vocabulary, genre_ids
+from ritornello.jukebox.labels import MISSING, UNKNOWN_ID, Vocabulary, genre_ids
 from ritornello.jukebox.lyrics import LyricWindow, lyric_window, no_lyrics
 from ritornello.jukebox.song_lyrics import SongLyrics, lyrics_of
 from ritornello.nn.precision import encoding_precision
@@ -118,15 +119,36 @@ def artist_of(recording: Recording) -> str:
     return recording.labels.get("artist") or recording.labels.get("composer", "")
 
 
-def vocabularies(corpus: Corpus, config: JukeboxConfig) -> tuple[Vocabulary, Vocabulary]:
-    """The artists and the genre words of the music to train on, as many as there are rows.
+def genre_words(recording: Recording) -> list[str]:
+    """The words of its genre and then those of its keywords: its bag of words (section 4.1).
 
-    A genre that is two words or more counts as each of them.
+    Deviation: the paper's bag holds genres alone; the keywords it collected (moods, playlists) are
+    told to no model. Here they fill the slots that the genre leaves, and are asked for like genres.
     """
+    return _words(recording.labels.get("genre", "")) + _words(recording.labels.get("keywords", ""))
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[\s,;/]+", text) if word]
+
+
+def _genre_rows(genres: Vocabulary, recording: Recording, slots: int) -> list[int]:
+    """Rows of its genre words; of a genre that is a name as it stands, of that and its keywords."""
+    genre = recording.labels.get("genre", "")
+    words = genre_words(recording)
+    if genres.id_or_unknown(genre) != UNKNOWN_ID:
+        words = [genre, *words[len(_words(genre)) :]]
+    rows = [row for word in words for row in genre_ids(genres, word, slots)]
+    known = dict.fromkeys(row for row in rows if row not in (UNKNOWN_ID, MISSING))
+    return [*(known or [UNKNOWN_ID]), *[MISSING] * slots][:slots]
+
+
+def vocabularies(corpus: Corpus, config: JukeboxConfig) -> tuple[Vocabulary, Vocabulary]:
+    """The artists and the genre words of the music to train on, as many as there are rows."""
     train = corpus.split("train")
     rows = config.prior.labels
     artists = Vocabulary.of_most_frequent("artist", map(artist_of, train), rows.artists)
-    words = (word for one in train for word in one.labels.get("genre", "").split())
+    words = (word for one in train for word in genre_words(one))
     return artists, Vocabulary.of_most_frequent("genre", words, rows.genres)
 
 
@@ -144,9 +166,9 @@ class KnownMusic:
         genres = Vocabulary(kind="genre", names=config.genres)
         slots = config.prior.labels.genre_slots
         self.artists = torch.tensor([artists.id_or_unknown(artist_of(one)) for one in corpus])
-        self.genres = torch.tensor(
-            [genre_ids(genres, one.labels.get("genre", ""), slots) for one in corpus]
-        ).view(-1, slots)
+        self.genres = torch.tensor([_genre_rows(genres, one, slots) for one in corpus]).view(
+            -1, slots
+        )
         self.total_s = torch.tensor([one.duration_s for one in corpus])
         self.lyrics: list[SongLyrics | None] = [None] * len(corpus)
         if config.prior.lyrics is not None:
@@ -155,7 +177,8 @@ class KnownMusic:
             if missing == len(self.lyrics):
                 raise DataError(
                     f"none of {len(self.lyrics)} recordings has lyrics, which this model sings. "
-                    'Put them into the side-car FILE.json as "lyrics", or train another preset.'
+                    'Put them into the side-car FILE.json as "lyrics", into a column of labels.csv '
+                    "or into the tags of the files, or train another preset."
                 )
             if missing:
                 logger.warning("%d of %d recordings have no lyrics", missing, len(self.lyrics))

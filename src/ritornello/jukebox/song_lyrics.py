@@ -1,16 +1,15 @@
-"""The lyrics of a recording, from its side-car: text alone, or with the time of every syllable.
+"""The lyrics of a recording, as its dataset tells them: alone, or with the time of every syllable.
 
-    {"lyrics": "Twinkle, twinkle"}
-    {"lyrics": {"text": "Twinkle, twinkle",
-                "sung": [{"start_s": 0.5, "end_s": 0.9, "begin": 0, "end": 5}, ...]}}
+    "Twinkle, twinkle"
+    {"text": "Twinkle, twinkle",
+     "sung": [{"start_s": 0.5, "end_s": 0.9, "begin": 0, "end": 5}, ...]}
 
-`begin` and `end` count characters of the composed text (NFC), as in `lyrics.Sung`.
+The first may stand in the tags of the file, the `labels.csv` of the folder or a side-car, the
+second in a side-car. `begin` and `end` count characters of the composed text (NFC), as in
+`lyrics.Sung`.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ritornello.data.corpus import Recording
 from ritornello.errors import DataError
@@ -64,41 +63,17 @@ def at_times(text: str, alphabet: str, sung: tuple[Sung, ...]) -> SongLyrics:
 
 
 def lyrics_of(recording: Recording, alphabet: str) -> SongLyrics | None:
-    """What the side-car says; None if it says nothing.
+    """What is known to be sung in a recording; None if nothing is.
 
     Raises:
-        DataError: It is there but not what the module's text describes.
+        DataError: The times of its syllables are not in order.
     """
-    file = recording.path.with_suffix(".json")
-    if not file.is_file():
+    told = recording.lyrics
+    if told is None:
         return None
-    lyrics = json.loads(file.read_text(encoding="utf-8")).get("lyrics")
-    match lyrics:
-        case None | "":
-            return None
-        case str():
-            return evenly(lyrics, alphabet, recording.duration_s)
-        case {"text": str(text), "sung": list(sung)} if sung:
-            return at_times(text, alphabet, tuple(_sung(one, file.name) for one in sung))
-        case {"text": str(text)}:
-            return evenly(text, alphabet, recording.duration_s)
-    raise DataError(
-        f"side-car {file.name}: lyrics is {str(lyrics)[:80]!r}; expected a text, or an object with "
-        '"text" and "sung"'
-    )
-
-
-def _sung(one: Any, name: str) -> Sung:
-    if not isinstance(one, Mapping):
-        raise DataError(f"side-car {name}: a syllable is {one!r}; expected an object")
+    if isinstance(told, str):
+        return evenly(told, alphabet, recording.duration_s)
     try:
-        return Sung(
-            start_s=float(one["start_s"]),
-            end_s=float(one["end_s"]),
-            begin=int(one["begin"]),
-            end=int(one["end"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"side-car {name}: a syllable is {dict(one)}; expected start_s, end_s, begin, end"
-        ) from error
+        return at_times(told["text"], alphabet, tuple(Sung(**one) for one in told["sung"]))
+    except DataError as error:
+        raise DataError(f"lyrics of {recording.id}: {error}") from error
