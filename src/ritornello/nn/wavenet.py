@@ -219,12 +219,14 @@ class WaveNetStack(nn.Module):
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Fill stacks and linear layers: unit variance stays near one through gates and sums."""
+    """Fill stacks, linear layers and embeddings: unit variance stays near one all through."""
     for part in module.modules():
         if isinstance(part, DilatedConv):
             fan_in = part.filter_size * part.weight.shape[-1]
             nn.init.normal_(part.weight, std=fan_in**-0.5, generator=generator)
         elif isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=part.in_features**-0.5, generator=generator)
+        elif isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight, generator=generator)
         if isinstance(part, DilatedConv | nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
