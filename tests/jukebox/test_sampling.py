@@ -34,6 +34,7 @@ class CountingStepper:
     """
 
     path: str = "counting"
+    numbers: int = 1
     reads: list[list[int]] = field(default_factory=list)
     drawn: list[list[float]] = field(default_factory=list)
 

@@ -7,11 +7,12 @@
 Parts are in `vqvae_config.py` and `prior_config.py`. Levels count from 0, the lowest hop.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ritornello.config import require
 from ritornello.jukebox.labels import UNKNOWN
-from ritornello.jukebox.prior_config import PriorConfig, UpsamplerConfig
+from ritornello.jukebox.prior_config import MaskedConfig, PriorConfig, UpsamplerConfig
 from ritornello.jukebox.vqvae_config import VqVaeConfig
 
 ALPHABETS = ("bytes", "characters")
@@ -84,6 +85,8 @@ class JukeboxConfig:
         vqvae: Autoencoders of all levels.
         prior: Of the codes of the topmost level.
         upsamplers: Of the others, lowest hop first.
+        masked: Upsamplers of the same levels that fill a window in a few passes, each trained as
+            the other of its level; None where there is none, () for none at all.
         artists: Names of the artists' rows; row 0 is "unknown". Training fills them in.
         genres: Names of the genres' rows, likewise.
         alphabet: How lyrics are spelt: "bytes" of UTF-8, or the paper's "characters".
@@ -96,6 +99,7 @@ class JukeboxConfig:
     vqvae: VqVaeConfig
     prior: PriorConfig
     upsamplers: tuple[UpsamplerConfig, ...]
+    masked: tuple[MaskedConfig | None, ...] = ()
     artists: tuple[str, ...] = (UNKNOWN,)
     genres: tuple[str, ...] = (UNKNOWN,)
     alphabet: str = "bytes"
@@ -127,15 +131,26 @@ class JukeboxConfig:
         rate = self.vqvae.sample_rate / top.hop_samples
         same = abs(self.prior.frame_rate_hz - rate) < 1e-6 * rate
         require(same, "prior.frame_rate_hz", self.prior.frame_rate_hz, f"{rate:g}")
-        for level, upsampler in enumerate(self.upsamplers):
-            wanted = (levels[level].codebook.codes, levels[level + 1].codebook.codes)
-            codes_of = (upsampler.codes, upsampler.codes_above)
-            require(codes_of == wanted, f"codes of upsampler {level}", codes_of, f"{wanted}")
-            ratio = levels[level + 1].hop_samples // levels[level].hop_samples
-            got_ratio = upsampler.conditioner.ratio
-            require(got_ratio == ratio, f"ratio of upsampler {level}", got_ratio, f"{ratio}")
+        self._refuse_other_levels("upsampler", self.upsamplers)
+        require(len(self.masked) in (0, lower), "masked", len(self.masked), f"0 or {lower}")
+        self._refuse_other_levels("masked", self.masked)
         require(self.alphabet in ALPHABETS, "alphabet", self.alphabet, f"one of {ALPHABETS}")
         for name, table in (("artists", self.artists), ("genres", self.genres)):
             rows = getattr(self.prior.labels, name)
             fit = 1 <= len(table) <= rows and table[0] == UNKNOWN
             require(fit, name, table, f"1 to {rows} names, the first {UNKNOWN!r}")
+
+    def _refuse_other_levels(
+        self, name: str, upsamplers: Sequence[UpsamplerConfig | MaskedConfig | None]
+    ) -> None:
+        """Refuse upsamplers whose codes or rates are not those of their levels."""
+        levels = self.vqvae.levels
+        for level, upsampler in enumerate(upsamplers):
+            if upsampler is None:
+                continue
+            wanted = (levels[level].codebook.codes, levels[level + 1].codebook.codes)
+            codes = (upsampler.codes, upsampler.codes_above)
+            require(codes == wanted, f"codes of {name} {level}", codes, f"{wanted}")
+            ratio = levels[level + 1].hop_samples // levels[level].hop_samples
+            got_ratio = upsampler.conditioner.ratio
+            require(got_ratio == ratio, f"ratio of {name} {level}", got_ratio, f"{ratio}")

@@ -8,10 +8,12 @@
     PriorConfig         the top level
     ConditionerConfig   the convolutions that bring the level above to this level's rate
     UpsamplerConfig     the levels below
+    MaskedConfig        the levels below, all codes of a window at once
 
 Orders of layers, from which configurations are made:
 
     plain_order         row, column, previous_row, and again
+    masked_order        row, column, and again
     encoder_order       plain, with looks at the lyric encoder
     merged_order        plain, with looks at the lyrics that stand before the music
 """
@@ -22,6 +24,7 @@ from math import log2, prod
 from ritornello.config import require
 
 PLAIN = ("row", "column", "previous_row")
+MASKED = ("row", "column")
 PATTERNS = (*PLAIN, "summary", "dense", "lyrics", "encoder")
 
 
@@ -31,6 +34,11 @@ PATTERNS = (*PLAIN, "summary", "dense", "lyrics", "encoder")
 def plain_order(depth: int) -> tuple[str, ...]:
     """Row, column and previous row in turn: what all published models are made of."""
     return tuple(PLAIN[layer % len(PLAIN)] for layer in range(depth))
+
+
+def masked_order(depth: int) -> tuple[str, ...]:
+    """Row and column in turn: two layers that look both ways see the whole table."""
+    return tuple(MASKED[layer % len(MASKED)] for layer in range(depth))
 
 
 def encoder_order(plain: int, first: int = 18, every: int = 9) -> tuple[str, ...]:
@@ -351,15 +359,53 @@ class UpsamplerConfig:
     labels: LabelsConfig = LabelsConfig()
 
     def __post_init__(self) -> None:
-        """Refuse contexts that are no whole number of codes above."""
-        for name in ("codes", "codes_above"):
-            require(getattr(self, name) >= 2, name, getattr(self, name), "at least 2")
+        """Refuse contexts that are no whole number of codes above, and layers for lyrics."""
+        _refuse_misfits(self)
         plain = {"encoder", "lyrics"}.isdisjoint(self.transformer.layers)
         require(plain, "layers", self.transformer.layers, "none that look at lyrics")
-        context, ratio = self.transformer.context, self.conditioner.ratio
-        require(context % ratio == 0, "context", context, f"a multiple of the ratio, {ratio}")
 
     @property
     def frames(self) -> int:
         """Codes in a context."""
         return self.transformer.context
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedConfig:
+    """A level below whose codes are drawn all at once and refined, not one after the other; ours.
+
+    Attributes:
+        transformer: The network, whose layers look both ways: rows and columns, or "dense".
+        codes: Size of this level's codebook.
+        codes_above: Size of the one above.
+        conditioner: What is made of the codes above.
+        labels: Artists and genres.
+    """
+
+    transformer: TransformerConfig
+    codes: int = 2048
+    codes_above: int = 2048
+    conditioner: ConditionerConfig = ConditionerConfig()
+    labels: LabelsConfig = LabelsConfig()
+
+    def __post_init__(self) -> None:
+        """Refuse layers that do not see the whole window between them."""
+        _refuse_misfits(self)
+        layers = set(self.transformer.layers)
+        sees_all = layers >= set(MASKED) or "dense" in layers
+        fits = layers <= {*MASKED, "dense"} and sees_all
+        require(fits, "layers", self.transformer.layers, f"both of {MASKED}, or 'dense'")
+        require(self.transformer.is_tied, "is_tied", self.transformer.is_tied, "True")
+
+    @property
+    def frames(self) -> int:
+        """Codes in a window."""
+        return self.transformer.context
+
+
+def _refuse_misfits(config: UpsamplerConfig | MaskedConfig) -> None:
+    """Refuse contexts that are no whole number of codes above, and codebooks of nothing."""
+    for name in ("codes", "codes_above"):
+        require(getattr(config, name) >= 2, name, getattr(config, name), "at least 2")
+    context, ratio = config.transformer.context, config.conditioner.ratio
+    require(context % ratio == 0, "context", context, f"a multiple of the ratio, {ratio}")

@@ -12,12 +12,14 @@ from ritornello.jukebox.prior_config import (
     ConditionerConfig,
     LabelsConfig,
     LyricsConfig,
+    MaskedConfig,
     PriorConfig,
     RecallConfig,
     TimingConfig,
     TransformerConfig,
     UpsamplerConfig,
     encoder_order,
+    masked_order,
     merged_order,
     plain_order,
 )
@@ -167,6 +169,18 @@ def small_upsampler(depth: int) -> UpsamplerConfig:
     )
 
 
+def small_masked(depth: int) -> MaskedConfig:
+    """As large as the autoregressive one, over the same codes."""
+    plain = small_upsampler(depth)
+    return MaskedConfig(
+        codes=plain.codes,
+        codes_above=plain.codes_above,
+        transformer=replace(plain.transformer, layers=masked_order(depth)),
+        conditioner=plain.conditioner,
+        labels=plain.labels,
+    )
+
+
 # ------------------------------------------------------------------ for tests
 
 NANO_LABELS = LabelsConfig(artists=4, genres=3, genre_slots=2, dropout=0.1)
@@ -214,6 +228,18 @@ def nano_upsampler() -> UpsamplerConfig:
         transformer=small_transformer(16, plain_order(3), 2, 4, 6),
         conditioner=ConditionerConfig(width=8, depth=3, cycle=2),
         labels=NANO_LABELS,
+    )
+
+
+def nano_masked() -> MaskedConfig:
+    """All four codes for every code above at once, in milliseconds."""
+    plain = nano_upsampler()
+    return MaskedConfig(
+        codes=plain.codes,
+        codes_above=plain.codes_above,
+        transformer=replace(plain.transformer, layers=masked_order(2)),
+        conditioner=plain.conditioner,
+        labels=plain.labels,
     )
 
 

@@ -11,21 +11,22 @@ Codes are (1, frames) of int64; generators yield what is known beforehand first,
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ritornello.jukebox.code_transformer import LevelCodes, TokenState
+from ritornello.jukebox.code_transformer import LevelCodes
 from ritornello.jukebox.codec import JukeboxCodec
-from ritornello.jukebox.stepping import Stepper
+from ritornello.jukebox.stepping import WindowSampler
 from ritornello.jukebox.windows import Context, Tape, Window, windows
 from ritornello.training.seeds import seeded_generator
 
-Tell = Callable[[Window, Tape], TokenState]
-"""What a model is told before a window, given the codes of its level that are there."""
+Tell = Callable[[Window, Tape], Any]
+"""What a model is told before a window, given the codes of its level that are there: what its own
+`begin` made, for its sampler to begin with."""
 
 
 @runtime_checkable
@@ -59,10 +60,10 @@ class Draws:
     top_p: float = 1.0
     guidance: float | None = None
 
-    def uniforms(self, window: Window) -> Float32[np.ndarray, "1 steps"]:
-        """The numbers of one window."""
+    def uniforms(self, window: Window, each: int = 1) -> Float32[np.ndarray, "1 numbers"]:
+        """The numbers of one window, `each` for every code that it draws."""
         draw = seeded_generator(self.seed, "jukebox", self.level, window.index)
-        return torch.rand(1, window.end - window.known, generator=draw).numpy()
+        return torch.rand(1, each * (window.end - window.known), generator=draw).numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +71,13 @@ class Voice:
     """One level, ready to be played.
 
     Attributes:
-        stepper: Of its prior or upsampler.
+        stepper: Of its prior or upsampler; a `Stepper`, or one that draws a window at once.
         context: How its windows lie.
         draws: What they are drawn with.
         store: Where they are kept; None for nowhere.
     """
 
-    stepper: Stepper
+    stepper: WindowSampler
     context: Context
     draws: Draws
     store: Store | None = None
@@ -104,7 +105,7 @@ class Voice:
             tape.forget(max(0, window.end - keep))
             yield new
 
-    def _drawn(self, window: Window, told: TokenState, tape: Tape) -> LevelCodes:
+    def _drawn(self, window: Window, told: Any, tape: Tape) -> LevelCodes:
         """New codes, after one look at all of those in the window that are known."""
         draws, state = self.draws, self.stepper.begin(told)
         rows = 1 if draws.guidance is None else 2
@@ -113,7 +114,7 @@ class Voice:
             self.stepper.read(before.repeat(rows, 1).numpy(), state)
         drawn = self.stepper.sample(
             state,
-            draws.uniforms(window),
+            draws.uniforms(window, self.stepper.numbers),
             temperature=draws.temperature,
             top_p=draws.top_p,
             guidance=draws.guidance,

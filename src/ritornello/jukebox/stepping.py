@@ -48,15 +48,20 @@ DrawnCodes = Int64[np.ndarray, "songs steps"]
 
 
 @runtime_checkable
-class Stepper(Protocol):
-    """Draws the codes of one model; it holds weights and no state."""
+class WindowSampler(Protocol):
+    """Draws the codes of one model's windows; it holds weights and no state."""
 
     @property
     def path(self) -> str:
         """How steps are computed, e.g. "torch" or "avx512"; part of what makes the bits."""
         ...
 
-    def begin(self, told: TokenState) -> Any:
+    @property
+    def numbers(self) -> int:
+        """Uniform numbers that every code needs: 1 for those drawn one after the other."""
+        ...
+
+    def begin(self, told: Any) -> Any:
         """A state that goes on from `told`, which is used up.
 
         Args:
@@ -68,10 +73,6 @@ class Stepper(Protocol):
         """Codes that are known, one row per row of the state; moves `state` on behind them."""
         ...
 
-    def logits(self, codes: RowCodes, state: Any) -> Float32[np.ndarray, "rows frames codes"]:
-        """The same, and logits of each of `codes` given those before it."""
-        ...
-
     def sample(
         self,
         state: Any,
@@ -81,7 +82,7 @@ class Stepper(Protocol):
         top_p: float = 1.0,
         guidance: float | None = None,
     ) -> DrawnCodes:
-        """The next codes, one for every number in [0, 1); moves `state` on.
+        """The next codes, one for every `numbers` numbers in [0, 1); moves `state` on.
 
         Args:
             state: From `begin`.
@@ -97,6 +98,15 @@ class Stepper(Protocol):
         ...
 
 
+@runtime_checkable
+class Stepper(WindowSampler, Protocol):
+    """One that draws its codes one after the other."""
+
+    def logits(self, codes: RowCodes, state: Any) -> Float32[np.ndarray, "rows frames codes"]:
+        """The same, and logits of each of `codes` given those before it."""
+        ...
+
+
 # ------------------------------------------------------------------ the plain way
 
 
@@ -104,6 +114,7 @@ class TorchStepper:
     """The model's own steps."""
 
     path = "torch"
+    numbers = 1
 
     def __init__(self, model: CodeModel) -> None:
         self.model = model
@@ -185,6 +196,8 @@ class KernelStepper:
         ConfigError: An unknown precision, or a path this processor lacks.
         MissingDependencyError: The library was not built.
     """
+
+    numbers = 1
 
     def __init__(
         self, model: CodeModel, *, precision: str = "fp32", path: str | None = None

@@ -93,7 +93,14 @@ class Upsampler(CodeModel):
 def initialise(upsampler: Upsampler, generator: torch.Generator) -> None:
     """Draw all weights (appendix B.2)."""
     initialise_transformer(upsampler.transformer, generator)
-    initialise_convs(upsampler.conditioner, generator)
     scale = upsampler.config.transformer.init_scale
-    initialise_tables(upsampler, LABEL_STD * scale, generator)
-    nn.init.normal_(upsampler.conditioner.table.weight, std=STD * scale, generator=generator)
+    initialise_told(upsampler.conditioner, upsampler.labels, scale, generator)
+
+
+def initialise_told(
+    conditioner: Conditioner, labels: LabelTables, scale: float, generator: torch.Generator
+) -> None:
+    """Draw the weights of what an upsampler is told with."""
+    initialise_convs(conditioner, generator)
+    initialise_tables(labels, LABEL_STD * scale, generator)
+    nn.init.normal_(conditioner.table.weight, std=STD * scale, generator=generator)
