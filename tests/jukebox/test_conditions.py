@@ -5,16 +5,19 @@ from dataclasses import fields, replace
 import torch
 
 from ritornello.jukebox.conditions import (
+    NOTHING,
     LabelTables,
+    RecallTable,
     TimeTable,
     TimingTables,
     drop_labels,
+    spoilt,
     without_labels,
 )
 from ritornello.jukebox.labels import MISSING, time_bin
-from ritornello.jukebox.prior_config import LabelsConfig, TimingConfig
+from ritornello.jukebox.prior_config import LabelsConfig, RecallConfig, TimingConfig
 from ritornello.jukebox.prior_presets import nano
-from tests.jukebox.conditions import conditions_for, draw
+from tests.jukebox.conditions import conditions_for, draw, integers
 
 
 def test_the_start_is_the_artist_and_a_bag_of_genres():
@@ -76,3 +79,32 @@ def test_timing_is_the_sum_of_three_tables_frame_by_frame():
                 tables.fraction.table.weight[time_bin(now / total, 0, 1, 10)],
             )
             torch.testing.assert_close(found[example, frame], sum(rows))
+
+
+def test_a_recall_is_a_row_for_every_frame_and_the_first_for_nothing():
+    table = RecallTable(5, 3)
+    recalled = torch.tensor([[NOTHING, 0, 4]])
+    torch.testing.assert_close(table(recalled)[0], table.table.weight[[0, 1, 5]])
+
+
+def test_what_is_recalled_in_training_is_spoilt_as_configured():
+    codes = integers(50, 600, 400)
+    config = RecallConfig(dropout=0.25, lost=0.8, wrong=0.5, stretch=20)
+    told = spoilt(codes, 50, config, draw(1))
+    is_untold = (told == NOTHING).all(1)
+    assert 0.2 < float(is_untold.float().mean()) < 0.3
+    heard = told[~is_untold]
+    # Shares are drawn evenly from 0 to the largest, so half of that is lost, or wrong, on average.
+    is_lost = heard == NOTHING
+    assert 0.35 < float(is_lost.float().mean()) < 0.45
+    is_wrong = (heard != codes[~is_untold]) & ~is_lost
+    assert 0.2 < float(is_wrong.sum() / (~is_lost).sum()) < 0.28
+    edges = (is_lost[:, 1:] != is_lost[:, :-1]).sum(1)
+    assert edges.max() <= 400 / 20 + 1
+    assert torch.equal(told, spoilt(codes, 50, config, draw(1)))
+
+
+def test_nothing_is_spoilt_where_nothing_is_to_be():
+    codes = integers(50, 4, 30)
+    whole = RecallConfig(dropout=0.0, lost=0.0, wrong=0.0)
+    assert torch.equal(spoilt(codes, 50, whole, draw()), codes)

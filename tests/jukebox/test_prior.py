@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ritornello.config import from_json, to_json
 from ritornello.errors import CapabilityError, ConfigError
-from ritornello.jukebox.conditions import without_labels
+from ritornello.jukebox.conditions import NOTHING, without_labels
 from ritornello.jukebox.prior import (
     EncoderPrior,
     Predicted,
@@ -20,7 +20,7 @@ from ritornello.jukebox.prior import (
     initialise,
     prior_losses,
 )
-from ritornello.jukebox.prior_config import PriorConfig
+from ritornello.jukebox.prior_config import PriorConfig, RecallConfig
 from ritornello.jukebox.prior_presets import (
     PRIORS,
     nano,
@@ -108,6 +108,31 @@ def test_every_condition_is_heard(kind):
         others.append(replace(told, lyrics=(told.lyrics + 1) % config.lyrics.symbols))
     for other in others:
         assert not torch.allclose(model(codes, other).codes, whole)
+
+
+@pytest.mark.parametrize("kind", NANOS)
+def test_a_recall_is_heard_where_it_is_and_later_and_none_is_nothing(kind):
+    config = replace(NANOS[kind](), recall=RecallConfig())
+    model, codes = build(config), codes_for(config)
+    told = conditions_for(config)
+    nothing = torch.full_like(codes, NOTHING)
+    whole = model(codes, told).codes
+    assert torch.equal(model(codes, replace(told, recalled=nothing)).codes, whole)
+    reminded = nothing.clone()
+    reminded[:, 9] = 3
+    moved = (model(codes, replace(told, recalled=reminded)).codes - whole).abs().sum((0, 2))
+    assert not moved[:9].any()
+    assert moved[9:].all()
+
+
+def test_labels_that_are_held_are_heard_at_once_everywhere():
+    plain = replace(nano(), timing=None)
+    held = replace(plain, labels=replace(plain.labels, held=True))
+    told = conditions_for(held)
+    model = build(held)
+    expected = model.labels(told)[:, None].expand(-1, held.frames, -1)
+    torch.testing.assert_close(model.per_frame(told, held.frames), expected)
+    assert build(plain).per_frame(told, plain.frames) is None
 
 
 @pytest.mark.parametrize("make", [nano_encoder, nano_merged])
