@@ -61,11 +61,14 @@ def test_a_codec_that_loses_nothing_reaches_every_best(clips):
     assert figures["numbers_per_second"].value == RATE
     assert figures["effective_dims"].value < 8
     assert figures["si_sdr_db"].items == 3
+    assert figures["hiss_db"].value == pytest.approx(0, abs=1e-9)
+    assert figures["low_pass_hiss_db"].value < -1
 
 
 def test_a_coarse_codec_stands_below_the_ceiling_and_its_bits_are_counted(clips):
     figures = judge_codec(Levels(), clips, np.random.default_rng(0))
     assert figures["si_sdr_db"].high < figures["ceiling_si_sdr_db"].low
+    assert figures["hiss_db"].value > 10  # 8 bits of everything fill the gaps with their noise
     assert figures["bit_rate"].value == pytest.approx(8 * RATE)
     assert figures["entropy_bit_rate"].value < figures["bit_rate"].value
     assert 1 < figures["perplexity"].value < 256

@@ -2,10 +2,10 @@
 
 Conventions
     clips      excerpts of recordings the codec has not learnt from
-    figures    means over clips with bootstrap intervals, in the names of `reconstruction`
+    figures    means over clips with bootstrap intervals, in the names of their functions
 
 Metrics
-    NAME                 of `reconstruction`: the codec's output against its input
+    NAME                 of `reconstruction` and `noise`: the codec's output against its input
     ceiling_NAME         the input with its samples rounded to 16 bits: what a perfect codec gets
     low_pass_NAME        the input without what lies above LOW_PASS_HZ: a dull telephone line; a
                          codec that a metric puts below this anchor loses more than all the treble
@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 
 from ritornello.errors import AudioError, DataError
-from ritornello.evaluation import codebook, reconstruction
+from ritornello.evaluation import codebook, noise, reconstruction
 from ritornello.evaluation.clips import Clip, ClipSet
 from ritornello.evaluation.degradations import low_pass
 from ritornello.evaluation.intervals import Estimate, summarise
@@ -93,6 +93,7 @@ def _judge_clip(
     try:
         for prefix, estimate in outputs.items():
             figures = reconstruction.evaluate(wave, estimate, codec.sample_rate)
+            figures |= noise.evaluate(wave, estimate, codec.sample_rate, codec.hop_samples)
             row |= {prefix + name: value for name, value in figures.items()}
     except AudioError as error:
         raise AudioError(f"{clip.name}: {error}") from error
