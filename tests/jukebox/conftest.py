@@ -1,9 +1,7 @@
 """One small model, trained once from end to end, for every test that needs a trained one."""
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,11 +9,10 @@ import soundfile
 
 from ritornello.jukebox import train
 from ritornello.training.options import TrainOptions
-from ritornello.training.run import RunFolder
-from tests.training.interrupting import interrupted
+from tests.training import brief_runs
+from tests.training.brief_runs import Trained
 
 STEPS = {"vqvae0": 8, "vqvae1": 8, "prior": 8, "upsampler0": 6}
-PLAIN = {"threads": 1, "precision": "fp32", "seconds_per_step": 0.01}
 RATE = 8000
 
 
@@ -37,41 +34,7 @@ def write_songs(folder, names, seconds=3.0):
     return folder
 
 
-def run_briefly(options, *, stop_in=None, at=2):
-    """`run_training` with a few steps per stage, as if threads and precision were known.
-
-    `stop_in` names a stage that is interrupted while it draws batch `at`.
-    """
-    run, real_chain = RunFolder(options.run), train.chain
-
-    def short_chain(*args):
-        stages = real_chain(*args)
-        for stage in stages:
-            run.keep_compute(stage.name, PLAIN)
-            stage.steps = STEPS[stage.name]
-            if stage.name == stop_in:
-                interrupted(stage, at)
-        return stages
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "chain", short_chain)
-        return train.run_training(options)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A finished run, what it was asked, what it answered."""
-
-    options: TrainOptions
-    result: dict[str, Any]
-
-    @property
-    def run(self) -> RunFolder:
-        return RunFolder(self.options.run)
-
-    @property
-    def model(self) -> Path:
-        return self.run.model
+run_briefly = partial(brief_runs.run_briefly, train, steps=STEPS)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ritornello.checkpoint import find_model, read_tensors, saved_config, verify
+from ritornello.checkpoint import find_model, saved_config, verify
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError
 from ritornello.jukebox.codec import load_vqvae
@@ -23,17 +23,7 @@ from ritornello.jukebox.train import needed_by, resolved_config, run_training
 from ritornello.jukebox.train_codes import PriorStage, UpsamplerStage
 from ritornello.jukebox.train_vqvae import mixed
 from tests.jukebox.conftest import STEPS, run_briefly, write_songs
-
-
-def model_files(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*.safetensors"))
-    }
-
-
-def newest_state(run, stage):
-    return read_tensors(sorted(run.stage(stage).states.iterdir())[-1] / "state.safetensors")
+from tests.training.brief_runs import model_files, newest_state
 
 
 def music_of(trained, config=None):
