@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from ritornello.data.recordings import Description, checked_split
+from ritornello.data.recordings import Description, checked_lyrics, checked_split
 from ritornello.errors import DataError
 
 TABLE = "labels.csv"
@@ -136,9 +136,14 @@ def _columns(cells: list[str], where: str) -> list[str]:
 
 def _description(row: Mapping[str, str], where: str) -> Description:
     told = {name: text for name, text in row.items() if text}
-    checked_split(told.get("split"), where)
-    labels = {name: text for name, text in told.items() if name not in TOLD}
-    return Description(labels=labels, **{name: told.get(name) for name in TOLD})
+    return Description(
+        work=told.get("work"),
+        title=told.get("title"),
+        licence=told.get("licence"),
+        split=checked_split(told.get("split"), where),
+        labels={name: text for name, text in told.items() if name not in TOLD},
+        lyrics=checked_lyrics(told.get("lyrics"), where),
+    )
 
 
 def _comparable(name: str) -> str:

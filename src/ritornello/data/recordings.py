@@ -15,7 +15,8 @@ A file `FILE.json` beside `FILE.flac` is its side-car, a JSON object with any of
     labels    an object of labels of any name, text to text; it counts before those above, and an
               empty text takes a label away
     lyrics    a text, or {"text": ..., "sung": [{"start_s", "end_s", "begin", "end"}, ...]}: from
-              when to when the characters from `begin` to `end` are sung
+              when to when the characters from `begin` to `end` are sung; a text may have times
+              in front of its lines (see `timed_lines`)
 
 Other keys are left to whoever wrote them.
 """
@@ -33,6 +34,7 @@ import numpy as np
 from ritornello.audio.features import clipping_ratio, silence_ratio
 from ritornello.audio.io import probe, read_audio, read_blocks
 from ritornello.data.splits import SPLITS
+from ritornello.data.timed_lines import timed_lines
 from ritornello.errors import AudioError, DataError
 from ritornello.interfaces import Audio
 
@@ -239,7 +241,7 @@ def checked_lyrics(lyrics: Any, where: str) -> Lyrics | None:
         case None:
             return None
         case str():
-            return lyrics if lyrics.strip() else None
+            return timed_lines(lyrics) or (lyrics if lyrics.strip() else None)
         case {"text": str(text), "sung": list(sung)} if sung:
             return {"text": text, "sung": [_syllable(one, where) for one in sung]}
         case {"text": str(text)} if not lyrics.get("sung"):

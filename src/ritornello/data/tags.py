@@ -17,7 +17,7 @@ from typing import Any
 
 import soundfile
 
-from ritornello.data.recordings import LABELS, Description
+from ritornello.data.recordings import LABELS, Description, checked_lyrics
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ def tags_of(path: Path) -> Description:
     if year:
         labels["year"] = year.group()
     title, licence, lyrics = (found.get(name, [None])[0] for name in ("title", "licence", "lyrics"))
-    return Description(title=title, licence=licence, labels=labels, lyrics=lyrics)
+    sung = checked_lyrics(lyrics, f"tags of {path.name}")
+    return Description(title=title, licence=licence, labels=labels, lyrics=sung)
 
 
 def missing_reader() -> str | None:
