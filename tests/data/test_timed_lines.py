@@ -23,13 +23,13 @@ def spans(lyrics):
 def test_lines_last_until_the_next_time():
     lyrics = timed_lines(
         "[ar:Ella]\r\n[00:12.50]Blue evening,\r\n[00:15.8] <00:15.8>blue <00:16.0>morning \r\n"
-        "[00:20]\r\n[01:00:25]Noe\u0308l"
+        "[00:20]\r\n[01:00:25]Zoe\u0308"
     )
-    assert lyrics["text"] == "Blue evening,\nblue morning\nNoël"
+    assert lyrics["text"] == "Blue evening,\nblue morning\nZoë"
     assert spans(lyrics) == [
         (12.5, 15.8, "Blue evening,"),
         (15.8, 20.0, "blue morning"),
-        (60.25, 100.5, "Noël"),
+        (60.25, 100.5, "Zoë"),
     ]
 
 
