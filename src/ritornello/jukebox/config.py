@@ -62,6 +62,9 @@ class TrainingConfig:
 
     Attributes:
         vqvaes: Of each autoencoder, lowest hop first.
+        decoders: Of each decoder once its codes are fixed, lowest hop first; () for none of it.
+        decoder_log_magnitude: Weight that these give to the distance of magnitudes in nepers, in
+            place of `LossConfig`'s; the other weights are the same.
         prior: Of the prior.
         upsamplers: Of each upsampler, lowest hop first.
         excerpt: Samples of an excerpt that autoencoders are trained on; a multiple of every hop.
@@ -70,11 +73,15 @@ class TrainingConfig:
     vqvaes: tuple[StageConfig, ...]
     prior: StageConfig
     upsamplers: tuple[StageConfig, ...]
+    decoders: tuple[StageConfig, ...] = ()
+    decoder_log_magnitude: float = 0.3
     excerpt: int = 393_216
 
     def __post_init__(self) -> None:
-        """Refuse empty excerpts."""
+        """Refuse empty excerpts and negative weights."""
         require(self.excerpt >= 1, "training.excerpt", self.excerpt, "at least 1")
+        weight = self.decoder_log_magnitude
+        require(weight >= 0, "training.decoder_log_magnitude", weight, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +130,8 @@ class JukeboxConfig:
             require(temperature > 0, "temperatures", temperature, "positive numbers")
         trained = (len(self.training.vqvaes), len(self.training.upsamplers))
         require(trained == (count, lower), "training", trained, f"of {count} levels, {lower} below")
+        polished = len(self.training.decoders)
+        require(polished in (0, count), "training.decoders", polished, f"0 or {count}")
         top, excerpt = levels[-1], self.training.excerpt
         fits = excerpt % top.hop_samples == 0
         require(fits, "training.excerpt", excerpt, f"a multiple of {top.hop_samples}")

@@ -1,4 +1,4 @@
-"""What every level lowers (section 3.3, appendix B.1), and the figure it is judged by.
+"""What every level lowers (section 3.3, appendix B.1), and the figures it is judged by.
 
     squared + 0.02 largest     squared error of the samples, over the variance of the music
     spectral                   distance of linear magnitudes at several resolutions, over the norm
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ritornello.errors import AudioError
+from ritornello.evaluation import noise
 from ritornello.evaluation.reconstruction import spectral_convergence_db
 from ritornello.jukebox.vqvae import Reconstruction
 from ritornello.jukebox.vqvae_config import LossConfig, Resolution
@@ -145,9 +146,27 @@ def mean_convergence_db(decoded: Wave, real: Wave, sample_rate: int) -> float:
     Raises:
         AudioError: All excerpts are below `SILENT`.
     """
-    is_heard = (real.square().mean((1, 2)).sqrt() > SILENT).tolist()
-    pairs = zip(decoded.detach().cpu().numpy(), real.detach().cpu().numpy(), is_heard, strict=True)
-    found = [spectral_convergence_db(true, made, sample_rate) for made, true, is_ in pairs if is_]
-    if not found:
-        raise AudioError("all excerpts are silent: there is nothing to reconstruct")
+    pairs = _heard_pairs(decoded, real)
+    found = [spectral_convergence_db(true, made, sample_rate) for true, made in pairs]
     return float(20 * np.log10(np.mean(10 ** (np.array(found) / 20))))
+
+
+def mean_noise(decoded: Wave, real: Wave, sample_rate: int, hop_samples: int) -> dict[str, float]:
+    """Means of the figures of `evaluation/noise.py` over the excerpts that can be heard.
+
+    Raises:
+        AudioError: All excerpts are below `SILENT`.
+    """
+    pairs = _heard_pairs(decoded, real)
+    rows = [noise.evaluate(true, made, sample_rate, hop_samples) for true, made in pairs]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _heard_pairs(decoded: Wave, real: Wave) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Real and decoded excerpts, (channels, time) each, without those nobody hears."""
+    is_heard = (real.square().mean((1, 2)).sqrt() > SILENT).tolist()
+    pairs = zip(real.detach().cpu().numpy(), decoded.detach().cpu().numpy(), is_heard, strict=True)
+    heard = [(true, made) for true, made, is_ in pairs if is_]
+    if not heard:
+        raise AudioError("all excerpts are silent: there is nothing to reconstruct")
+    return heard

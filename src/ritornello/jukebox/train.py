@@ -25,6 +25,7 @@ from ritornello.jukebox.labels import UNKNOWN
 from ritornello.jukebox.presets import PRESETS
 from ritornello.jukebox.recordings import CodeCorpus, vocabularies
 from ritornello.jukebox.train_codes import CodeStage, PriorStage, UpsamplerStage
+from ritornello.jukebox.train_decoder import DecoderStage, decoder_name
 from ritornello.jukebox.train_vqvae import VqVaeStage
 from ritornello.training.card import write_run_card
 from ritornello.training.estimate import estimate_chain
@@ -157,7 +158,8 @@ def needed_by(stage: str | None, config: JukeboxConfig) -> list[str]:
     upsamplers = {
         upsampler_name(level): names[level : level + 2] for level in range(len(names) - 1)
     }
-    return ({PRIOR: names[-1:]} | upsamplers).get(stage or "", [])
+    decoders = {decoder_name(level): [name] for level, name in enumerate(names)}
+    return ({PRIOR: names[-1:]} | upsamplers | decoders).get(stage or "", [])
 
 
 def taken_levels(options: TrainOptions, config: JukeboxConfig, start: Path | None) -> list[str]:
@@ -212,15 +214,20 @@ def chain(
     run: RunFolder,
     start: Path | None,
 ) -> list[Stage]:
-    """The stages in order; autoencoders that were taken over are left out."""
+    """The stages in order; autoencoders that were taken over are left out.
+
+    Their decoders are left as they are too, unless one is asked for by its name.
+    """
     taken = taken_levels(options, config, start)
     begins = start if options.from_model is not None else None
     music = CodeCorpus(corpus, config, run.model, options.cache or run.cache)
-    levels = [
-        VqVaeStage(config, level, corpus, begins)
-        for level, name in enumerate(level_names(config))
-        if name not in taken
-    ]
+    levels: list[Stage] = []
+    for level, name in enumerate(level_names(config)):
+        if name not in taken:
+            levels.append(VqVaeStage(config, level, corpus, begins))
+        is_polished = name not in taken or options.stage == decoder_name(level)
+        if config.training.decoders and is_polished:
+            levels.append(DecoderStage(config, level, corpus, run.model))
     return [*levels, *code_stages(config, music, begins)]
 
 

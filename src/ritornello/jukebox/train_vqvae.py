@@ -27,6 +27,7 @@ from ritornello.jukebox.losses import (
     Bandwidth,
     level_losses,
     mean_convergence_db,
+    mean_noise,
     measure_bandwidth,
 )
 from ritornello.jukebox.vqvae import Reconstruction, VqVae, Wave, initialise
@@ -162,28 +163,34 @@ class VqVaeStage(Stage):
         extra = {"perplexity": entropy.exp(), "revived": torch.tensor(float(revived))}
         return told | extra | {"norm": norm}
 
-    @torch.inference_mode()
     def evaluate(self, state: TrainState) -> dict[str, float]:
-        """Spectral convergence in dB, and how many codes carry something."""
-        vqvae = cast(VqVae, state.best("vqvae"))
+        """Spectral convergence in dB, noise, and how many codes carry something."""
+        return self.figures(cast(VqVae, state.best("vqvae")))
+
+    def samples(self, state: TrainState) -> dict[str, Audio]:
+        """A few seconds of held-out music, and what the level makes of it."""
+        return self.listening(cast(VqVae, state.best("vqvae")))
+
+    @torch.inference_mode()
+    def figures(self, vqvae: VqVae) -> dict[str, float]:
+        """Of a level on the held-out excerpts."""
         made, codes = [], []
         for part in self.scored.split(self.config.batch):
             found = vqvae(part)
             made.append(found.wave.float())
             codes.append(found.codes)
+        decoded, rate = torch.cat(made), self.whole.vqvae.sample_rate
         counts = usage_counts(torch.cat(codes).flatten().numpy()[None], vqvae.config.codebook.codes)
         return {
-            "convergence_db": mean_convergence_db(
-                torch.cat(made), self.scored, self.whole.vqvae.sample_rate
-            ),
+            "convergence_db": mean_convergence_db(decoded, self.scored, rate),
+            **mean_noise(decoded, self.scored, rate, vqvae.config.hop_samples),
             "perplexity": perplexity(counts),
             "codes_used": float((counts > 0).mean()),
         }
 
     @torch.inference_mode()
-    def samples(self, state: TrainState) -> dict[str, Audio]:
-        """A few seconds of held-out music, and what the level makes of it."""
-        vqvae = cast(VqVae, state.best("vqvae"))
+    def listening(self, vqvae: VqVae) -> dict[str, Audio]:
+        """Held-out music, real and decoded."""
         rate, hop = self.whole.vqvae.sample_rate, vqvae.config.hop_samples
         length = int(HEARD_S * rate) // hop * hop
         real = self.excerpts(self.judged, length).draw(torch.Generator().manual_seed(2), 1)
