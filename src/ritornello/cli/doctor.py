@@ -15,8 +15,18 @@ from ritornello import __version__
 from ritornello.cli.console import VerbParser, emit, table
 
 EXTRAS = {
-    "data": {"mido": "mido", "fluidsynth": "pyfluidsynth", "music21": "music21"},
-    "eval": {"onnxruntime": "onnxruntime", "mir_eval": "mir_eval", "scipy": "scipy"},
+    "data": {
+        "mido": "mido",
+        "fluidsynth": "pyfluidsynth",
+        "music21": "music21",
+        "pyworld": "pyworld",
+    },
+    "eval": {
+        "onnxruntime": "onnxruntime",
+        "mir_eval": "mir_eval",
+        "scipy": "scipy",
+        "pocketsphinx": "pocketsphinx",
+    },
     "serve": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
     "live": {"sounddevice": "sounddevice"},
 }
@@ -29,6 +39,7 @@ ENABLES = {
     "live": "ritornello stream to the speakers",
 }
 SOUNDFONT_FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/soundfonts"))
+FESTIVAL_VOICE = Path("/usr/share/festival/voices/us/cmu_us_slt_arctic_hts")
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
@@ -147,6 +158,12 @@ def programs() -> list[dict[str, Any]]:
             ", ".join(map(str, fonts)) or None,
             "data make",
             "musescore-general-soundfont-lossless",
+        ),
+        "festival": (shutil.which("festival"), "data make songs", "festival"),
+        "festival voice": (
+            str(FESTIVAL_VOICE) if FESTIVAL_VOICE.is_dir() else None,
+            "data make songs",
+            "festvox-us-slt-hts",
         ),
         "chromium": (
             shutil.which("chromium") or shutil.which("chromium-browser"),

@@ -275,7 +275,13 @@ def _survey(config: SongsRecipe, workers: Workers) -> tuple[list[Surveyed], list
     """The songs in an order that does not depend on workers, (file, reason) of the others."""
     if not config.lieder:
         return [
-            _surveyed(song, slug(song.title), "own tunes", song.text) for song in own_songs()
+            _surveyed(
+                song,
+                slug(song.title),
+                "own tunes",
+                repr((song.words, song.accompaniment.tolist())).encode(),
+            )
+            for song in own_songs()
         ], []
     entries = [
         entry
@@ -302,14 +308,14 @@ def survey_score(entry: Entry) -> Surveyed | tuple[str, str]:
         song = read_song(entry)
     except DataError as error:
         return entry.relative, str(error)
-    content = entry.path.read_bytes().hex()
+    content = entry.path.read_bytes()
     return _surveyed(song, slug(entry.path.stem), f"{entry.source}/{entry.relative}", content)
 
 
-def _surveyed(song: Song, name: str, source: str, content: str) -> Surveyed:
+def _surveyed(song: Song, name: str, source: str, content: bytes) -> Surveyed:
     # Cut as it is written, with room for the slowest take.
-    pieces = cut(song, LONGEST_S * np.exp(-TEMPO_SPREAD))
-    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    pieces = cut(song, LONGEST_S * float(np.exp(-TEMPO_SPREAD)))
+    sha256 = hashlib.sha256(content).hexdigest()
     return Surveyed(pieces=tuple(pieces), name=name, source=source, sha256=sha256)
 
 

@@ -28,7 +28,7 @@ USUAL_TEMPO = 92.0  # quarters a minute, for scores that say none
 TEMPO_RANGE = (30.0, 260.0)
 EPSILON = 1e-6
 MELISMA_REST = 0.13  # quarters; after a longer rest a note without a word is not sung
-LEAST_SYLLABLES = 8
+LEAST_SYLLABLES = 4
 ENGLISH = frozenset(
     ("the", "and", "of", "to", "in", "is", "that", "with", "my", "for", "but", "not")
 )
@@ -350,10 +350,11 @@ def _sections(bars: list[Bar], tempo: Float[np.ndarray, "changes 2"]) -> tuple[S
     """
     places = [bar.place for bar in bars]
     returns = {after for before, after in pairwise(places) if after <= before}
+    leaves = {before for before, after in pairwise(places) if after <= before}
     jumps = [
         index + 1
         for index, (before, after) in enumerate(pairwise(places))
-        if after != before + 1 or after in returns
+        if after != before + 1 or after in returns or before in leaves
     ]
     if not returns:
         return ()

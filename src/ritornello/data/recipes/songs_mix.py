@@ -28,7 +28,8 @@ TOUCH_SPREAD = 4.0  # MIDI velocities
 OUTER_VOICE = 5.0  # by which the top and the bass note of a chord are louder
 SILENCE = 1e-3
 
-Stereo = Float[np.ndarray, "2 time"]
+Stereo = Float[np.ndarray, "2 _time"]
+"""A wave of any length; those of one song differ until `balanced` makes them equal."""
 
 
 def played(song: Song, touch: float, draw: np.random.Generator) -> Performance:
