@@ -195,7 +195,7 @@ def test_one_batch_is_learnt_by_heart():
     initialise(model, draw())
     conditions, codes, above = conditions_for(config), codes_for(config), above_for(config)
     optimiser, masks = torch.optim.Adam(model.parameters(), lr=1e-2), draw(1)
-    for _ in range(250):
+    for _ in range(150):
         loss = masked_bits(model, codes, above, conditions, masks)
         optimiser.zero_grad()
         loss.backward()
@@ -263,14 +263,14 @@ def test_one_cold_pass_takes_the_likeliest_code_everywhere():
 
 def test_one_pass_draws_every_code_by_itself():
     """Frequencies over many rows are the probabilities of each place, and places independent."""
-    model, rows = build(scale=5.0), 1000
+    model, rows = build(scale=5.0), 500
     told = told_by(model, 1).expand(rows, -1, -1)
     codes = torch.full((rows, FRAMES), model.mask)
     filled = fill(model, codes, places(batch=rows), told, numbers(1, rows))
     likely = model.to_logits(model.hidden(codes[:1], told[:1]), told[:1]).softmax(-1)[0]
     found = torch.nn.functional.one_hot(filled, CONFIG.codes).float()
-    torch.testing.assert_close(found.mean(0), likely, atol=0.07, rtol=0)
-    together = torch.einsum("nk,nl->kl", found[:, 3], found[:, 4]) / rows
+    torch.testing.assert_close(found.mean(0), likely, atol=0.1, rtol=0)
+    together = found[:, 3].T @ found[:, 4] / rows
     torch.testing.assert_close(together, likely[3, :, None] * likely[4], atol=0.05, rtol=0)
 
 

@@ -28,6 +28,7 @@ OWN_OPTIONS = (
     "to_seed",
     "temperatures",
     "precision",
+    "passes",
     "level",
     "save",
     "from_codes",
@@ -107,6 +108,7 @@ def add_takes(parser: VerbParser) -> None:
         metavar="S",
         help="length of the song it is said to be part of",
     )
+    add("--passes", type=int, metavar="N", help="fill windows in N passes, if it can: 4 to 8")
     add("--save", metavar="DIR", help="keep all codes there; the same call goes on with them")
     add("--from-codes", metavar="DIR", help="upsample a saved take from its top codes")
     add("--continue-codes", metavar="DIR", help="go on with a saved take; --seconds are added")

@@ -85,9 +85,9 @@ def build_parser() -> VerbParser:
     add(
         "--preset",
         choices=PRESETS,
-        help="nano: seconds, for tests; small: two cores, an hour or two; songs: the same with "
-        "lyrics (jukebox only); base: one GPU, a day; paper, release: as published (release: "
-        "musika only)",
+        help="nano: seconds, for tests; small: two cores, an hour or two; songs, masked: the same "
+        "with lyrics, or with upsamplers that work in passes (jukebox only); base: one GPU, a day; "
+        "paper, release: as published (release: musika only)",
     )
     add("--stage", metavar="S", help="train this stage alone")
     add(

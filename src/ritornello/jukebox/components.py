@@ -1,4 +1,4 @@
-"""Priors and upsamplers on the disk: components `prior`, `upsampler0`, `upsampler1`, ...
+"""Priors and upsamplers on the disk: components `prior`, `upsampler0`, `masked0`, ...
 
 Autoencoders are in `codec.py`. Weights are kept in half precision, like all that is shipped.
 """
@@ -12,8 +12,9 @@ from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import from_dict, to_dict
 from ritornello.errors import CheckpointError
 from ritornello.jukebox.config import JukeboxConfig
+from ritornello.jukebox.masked import MaskedUpsampler
 from ritornello.jukebox.prior import TopPrior, build_prior
-from ritornello.jukebox.prior_config import PriorConfig, UpsamplerConfig
+from ritornello.jukebox.prior_config import MaskedConfig, PriorConfig, UpsamplerConfig
 from ritornello.jukebox.upsampler import Upsampler
 
 PRIOR = "prior"
@@ -57,6 +58,29 @@ def load_upsampler(folder: Path, level: int, config: JukeboxConfig) -> Upsampler
     values, tensors = load_component(folder, name)
     _refuse_other(folder, name, from_dict(UpsamplerConfig, values), wanted)
     return _loaded(Upsampler(wanted), tensors)
+
+
+def masked_name(level: int) -> str:
+    """Component that makes the codes of `level` in a few passes."""
+    return f"masked{level}"
+
+
+def save_masked(folder: Path, level: int, upsampler: MaskedUpsampler) -> None:
+    """Write component `masked0`, `masked1`, ..."""
+    save_component(folder, masked_name(level), upsampler, to_dict(upsampler.config), half=True)
+
+
+def load_masked(folder: Path, level: int, config: JukeboxConfig) -> MaskedUpsampler:
+    """What makes the codes of `level` in a few passes, in float32, not trainable.
+
+    Raises:
+        CheckpointError: As for `load_prior`.
+    """
+    name, wanted = masked_name(level), config.masked[level] if config.masked else None
+    values, tensors = load_component(folder, name)
+    found = from_dict(MaskedConfig, values)
+    _refuse_other(folder, name, found, wanted)
+    return _loaded(MaskedUpsampler(found), tensors)
 
 
 def _refuse_other(folder: Path, name: str, found: object, wanted: object) -> None:

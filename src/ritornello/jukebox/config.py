@@ -143,6 +143,10 @@ class JukeboxConfig:
         self._refuse_other_levels("upsampler", self.upsamplers)
         require(len(self.masked) in (0, lower), "masked", len(self.masked), f"0 or {lower}")
         self._refuse_other_levels("masked", self.masked)
+        for level, masked in enumerate(self.masked):
+            wanted = self.upsamplers[level].frames  # so windows lie alike, whoever fills them
+            frames = wanted if masked is None else masked.frames
+            require(frames == wanted, f"context of masked {level}", frames, f"{wanted}")
         require(self.alphabet in ALPHABETS, "alphabet", self.alphabet, f"one of {ALPHABETS}")
         for name, table in (("artists", self.artists), ("genres", self.genres)):
             rows = getattr(self.prior.labels, name)

@@ -22,11 +22,13 @@ from ritornello.config import to_dict
 from ritornello.errors import CapabilityError, ConfigError
 from ritornello.interfaces import Audio, Request
 from ritornello.jukebox.code_transformer import LevelCodes, TokenState
+from ritornello.jukebox.masked import MaskedState, MaskedUpsampler
 from ritornello.jukebox.model import JukeboxModel
 from ritornello.jukebox.prompt import Beginning, recorded_beginning
 from ritornello.jukebox.sampling import Above, Draws, Tell, Voice, decoded
 from ritornello.jukebox.saved import SavedTake, read_take, skipped_s
 from ritornello.jukebox.song import Song, song_of, with_and_without_labels
+from ritornello.jukebox.upsampler import Upsampler
 from ritornello.jukebox.windows import Tape, Window
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class Options:
         temperatures: Spread of the draws of every level, lowest first; None for the model's own
             times the request's.
         precision: What steps are computed in.
+        passes: In which masked upsamplers fill a window of every level below the top, in fp32;
+            None for upsamplers that draw one code after the other.
         level: The lowest level to make codes of, and to decode: 0 is all the way down, higher ones
             are sketches that take a fraction of the time. None for the lowest that is trained.
         song_s: Length of the whole song that the model is told; None for the piece's own.
@@ -54,6 +58,7 @@ class Options:
 
     temperatures: Sequence[float] | None = None
     precision: str = "fp32"
+    passes: int | None = None
     level: int | None = None
     song_s: float | None = None
     save: str | None = None
@@ -70,6 +75,8 @@ class Options:
                 )
         if self.song_s is not None and not 0 < self.song_s < math.inf:
             raise ConfigError(f"song_s is {self.song_s}; expected a positive number of seconds")
+        if self.passes is not None and self.passes < 1:
+            raise ConfigError(f"passes is {self.passes}; expected at least 1")
         if self.from_codes is not None and self.continue_codes is not None:
             raise ConfigError("got from_codes and continue_codes; expected one of them at most")
 
@@ -85,6 +92,7 @@ class Piece:
         total: Codes of the top level; None for ever.
         time: Samples of new music; None for ever.
         voices: By level.
+        upsamplers: By the level that they make.
         top: All codes of the top level; None when the prior makes them.
         meta: Of its audio.
     """
@@ -95,6 +103,7 @@ class Piece:
     total: int | None
     time: int | None
     voices: Mapping[int, Voice]
+    upsamplers: Mapping[int, Upsampler] | Mapping[int, MaskedUpsampler]
     top: LevelCodes | None
     meta: Mapping[str, Any]
 
@@ -166,7 +175,7 @@ class Jukebox(JukeboxModel):
             told_s=options.song_s,
         )
         levels = range(level, self.top + (top is None))
-        steppers = {one: self.stepper(one, options.precision) for one in levels}
+        steppers = {one: self.stepper(one, options.precision, options.passes) for one in levels}
         meta = {
             "seed": request.seed,
             "kernel": "+".join(sorted({stepper.path for stepper in steppers.values()})) or "none",
@@ -189,6 +198,7 @@ class Jukebox(JukeboxModel):
             total=total,
             time=time,
             voices=voices,
+            upsamplers=self._upsamplers(options),
             top=top,
             meta=meta,
         )
@@ -224,7 +234,7 @@ class Jukebox(JukeboxModel):
             ratio = self.ratio(level)
             total = None if total is None else total * ratio
             above = Above(codes, ratio)
-            tell = self._tell_upsampler(level, above, piece.song)
+            tell = self._tell_upsampler(piece.upsamplers[level], above, piece.song)
             codes = piece.voices[level].play(tell, beginning.at(level), total)
         return codes
 
@@ -238,11 +248,13 @@ class Jukebox(JukeboxModel):
 
         return tell
 
-    def _tell_upsampler(self, level: int, above: Above, song: Song) -> Tell:
+    def _tell_upsampler(
+        self, upsampler: Upsampler | MaskedUpsampler, above: Above, song: Song
+    ) -> Tell:
         """What an upsampler is told before a window."""
 
-        def tell(window: Window, tape: Tape) -> TokenState:
-            return self.upsamplers[level].begin(above.behind(window), song.labels)
+        def tell(window: Window, tape: Tape) -> TokenState | MaskedState:
+            return upsampler.begin(above.behind(window), song.labels)
 
         return tell
 
@@ -250,20 +262,38 @@ class Jukebox(JukeboxModel):
 
     def _played_level(self, options: Options) -> int:
         """The lowest level to play, which must be reached."""
+        lowest = self.lowest_by(self._upsamplers(options))
         if options.level is None:
-            if self.lowest:
+            if lowest:
                 logger.warning(
                     "the levels below %d are not trained yet; playing from level %d",
-                    self.lowest,
-                    self.lowest,
+                    lowest,
+                    lowest,
                 )
-            return self.lowest
+            return lowest
         self.check_level(options.level)
-        if options.level < self.lowest:
+        if options.level < lowest:
             raise ConfigError(
-                f"level is {options.level}; this model is trained down to level {self.lowest}"
+                f"level is {options.level}; this model is trained down to level {lowest}"
             )
         return options.level
+
+    def _upsamplers(
+        self, options: Options
+    ) -> Mapping[int, Upsampler] | Mapping[int, MaskedUpsampler]:
+        """The kind that is asked for.
+
+        Raises:
+            CapabilityError: The model has none that work in passes.
+        """
+        if options.passes is None:
+            return self.upsamplers
+        if self.lowest_by(self.masked) == self.top:
+            raise CapabilityError(
+                f"this model has no masked upsampler of level {self.top - 1}, so it cannot fill "
+                "windows in passes; leave out --passes, or train a model with preset 'masked'"
+            )
+        return self.masked
 
     def _beginning(
         self, request: Request, options: Options, level: int

@@ -10,8 +10,6 @@ early passes do not always keep the commonest code (Chang et al. 2022, "MaskGIT"
 Everything random is given as numbers, as in `stepping.py`.
 """
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
@@ -86,7 +84,7 @@ class MaskedStepper:
         passes: At least 1.
     """
 
-    path: ClassVar[str] = "masked"
+    path = "masked"
 
     def __init__(self, upsampler: MaskedUpsampler, passes: int) -> None:
         if passes < 1:

@@ -2,12 +2,13 @@
 
     autoencoders 0 .. n-1   codes of audio at every level, and audio again
     prior                   codes of level n-1
-    upsamplers 0 .. n-2     codes of a level from those above
+    upsamplers 0 .. n-2     codes of a level from those above, one after the other
+    masked 0 .. n-2         the same in a few passes, where they were trained
 
 Training goes from the autoencoders to the prior and down, and a model may be played before it ends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -22,17 +23,22 @@ from ritornello.jukebox.code_transformer import CodeModel
 from ritornello.jukebox.codec import JukeboxCodec, component_name, load_vqvae, save_vqvae
 from ritornello.jukebox.components import (
     PRIOR,
+    load_masked,
     load_prior,
     load_upsampler,
+    masked_name,
+    save_masked,
     save_prior,
     save_upsampler,
     upsampler_name,
 )
 from ritornello.jukebox.config import JukeboxConfig
+from ritornello.jukebox.masked import MaskedUpsampler
+from ritornello.jukebox.masked_decoding import MaskedStepper
 from ritornello.jukebox.prior import TopPrior
 from ritornello.jukebox.prompt import mono_at
 from ritornello.jukebox.saved import digest_of
-from ritornello.jukebox.stepping import Stepper, stepper_for
+from ritornello.jukebox.stepping import Stepper, WindowSampler, stepper_for
 from ritornello.jukebox.upsampler import Upsampler
 from ritornello.jukebox.vqvae import VqVae
 from ritornello.jukebox.windows import Context, context_for
@@ -50,6 +56,7 @@ class JukeboxModel(System):
         vqvaes: By level; those that are trained.
         prior: Of the top level; None when it has not been trained.
         upsamplers: By the level that they make; those that are trained.
+        masked: Those that fill a window in a few passes, likewise; None for none.
     """
 
     name: ClassVar[str] = "jukebox"
@@ -61,8 +68,10 @@ class JukeboxModel(System):
         vqvaes: Mapping[int, VqVae],
         prior: TopPrior | None,
         upsamplers: Mapping[int, Upsampler],
+        masked: Mapping[int, MaskedUpsampler] | None = None,
     ) -> None:
         self.config, self.vqvaes, self.upsamplers = config, dict(vqvaes), dict(upsamplers)
+        self.masked = dict(masked or {})
         self._prior = prior
         self._steppers: dict[tuple[int, str], Stepper] = {}
         self.sample_rate = config.vqvae.sample_rate
@@ -86,6 +95,11 @@ class JukeboxModel(System):
                 for level in levels[:-1]
                 if (folder / upsampler_name(level)).is_dir()
             },
+            {
+                level: load_masked(folder, level, config)
+                for level in levels[:-1]
+                if (folder / masked_name(level)).is_dir()
+            },
         )
 
     def save(self, folder: Path) -> None:
@@ -98,6 +112,8 @@ class JukeboxModel(System):
                 save_prior(place, self._prior)
             for level, upsampler in self.upsamplers.items():
                 save_upsampler(place, level, upsampler)
+            for level, upsampler in self.masked.items():
+                save_masked(place, level, upsampler)
             write_checksums(place)
 
     # -------------------------------------------------------------- what is there
@@ -118,9 +134,13 @@ class JukeboxModel(System):
 
     @property
     def lowest(self) -> int:
-        """The lowest level that codes can be made of, and decoded."""
+        """The lowest level that codes can be made of one after the other, and decoded."""
+        return self.lowest_by(self.upsamplers)
+
+    def lowest_by(self, upsamplers: Container[int]) -> int:
+        """The lowest level that can be made with upsamplers of these levels, and decoded."""
         level = self.top
-        while level - 1 in self.upsamplers and level - 1 in self.vqvaes:
+        while level - 1 in upsamplers and level - 1 in self.vqvaes:
             level -= 1
         return level
 
@@ -172,8 +192,16 @@ class JukeboxModel(System):
 
     # -------------------------------------------------------------- ready to step
 
-    def stepper(self, level: int, precision: str) -> Stepper:
-        """What draws the codes of a level; made once."""
+    def stepper(self, level: int, precision: str, passes: int | None = None) -> WindowSampler:
+        """What draws the codes of a level.
+
+        Args:
+            level: Of the codes.
+            precision: Of steps that draw one code after the other.
+            passes: In which masked upsamplers fill a window; None for steps at every level.
+        """
+        if passes is not None and level < self.top:
+            return MaskedStepper(self.masked[level], passes)
         if (level, precision) not in self._steppers:
             model: CodeModel = self.prior if level == self.top else self.upsamplers[level]
             self._steppers[level, precision] = stepper_for(model, precision)
@@ -209,5 +237,6 @@ class JukeboxModel(System):
         }
         return digest_of(weights)
 
-    def _named_upsamplers(self) -> list[tuple[str, Upsampler]]:
-        return [(upsampler_name(level), one) for level, one in self.upsamplers.items()]
+    def _named_upsamplers(self) -> list[tuple[str, Upsampler | MaskedUpsampler]]:
+        plain = [(upsampler_name(level), one) for level, one in self.upsamplers.items()]
+        return [*plain, *((masked_name(level), one) for level, one in self.masked.items())]

@@ -2,7 +2,8 @@
 
     nano     two levels, for tests: seconds
     small    16 kHz, hops 8, 32, 128: two processor cores, some hours; fits into 14 MB
-    songs    the same, told lyrics
+    masked   the same, with upsamplers besides that fill a window in a few passes
+    songs    the same as small, told lyrics
     base     44.1 kHz, the paper's autoencoders, 162 million parameters on top: one GPU, some days
     paper    as published: 5 billion parameters with lyrics on top
 
@@ -63,6 +64,12 @@ def small() -> JukeboxConfig:
     )
 
 
+def masked() -> JukeboxConfig:
+    """`small`, with upsamplers of both kinds."""
+    pair = (prior_presets.small_masked(6), prior_presets.small_masked(8))
+    return replace(small(), masked=pair)
+
+
 def songs() -> JukeboxConfig:
     """`small`, told lyrics in one sequence with the music."""
     return replace(small(), prior=prior_presets.small_lyrics())
@@ -112,6 +119,7 @@ def _published(prior: PriorConfig, transformer: StageConfig, vqvae_batch: int) -
 PRESETS: dict[str, Callable[[], JukeboxConfig]] = {
     "nano": nano,
     "small": small,
+    "masked": masked,
     "songs": songs,
     "base": base,
     "paper": paper,

@@ -1,6 +1,7 @@
 """`ritornello train jukebox`: from folders of audio to a model that plays.
 
     scan -> autoencoders -> codes of all levels -> prior -> upsampler of level 1 -> of level 0
+                                                              -> masked ones, if there are any
 
 With `--from MODEL` the autoencoders are taken over as they are, so that codes keep their meaning,
 and prior and upsamplers start from that model's weights; `--from-codec` takes the autoencoders
@@ -19,13 +20,14 @@ from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError
 from ritornello.interfaces import Stage
 from ritornello.jukebox.codec import component_name
-from ritornello.jukebox.components import PRIOR, upsampler_name
+from ritornello.jukebox.components import PRIOR, masked_name, upsampler_name
 from ritornello.jukebox.config import JukeboxConfig
 from ritornello.jukebox.labels import UNKNOWN
 from ritornello.jukebox.presets import PRESETS
 from ritornello.jukebox.recordings import CodeCorpus, vocabularies
 from ritornello.jukebox.train_codes import CodeStage, PriorStage, UpsamplerStage
 from ritornello.jukebox.train_decoder import DecoderStage, decoder_name
+from ritornello.jukebox.train_masked import MaskedStage
 from ritornello.jukebox.train_vqvae import VqVaeStage
 from ritornello.training.card import write_run_card
 from ritornello.training.estimate import estimate_chain
@@ -156,7 +158,9 @@ def needed_by(stage: str | None, config: JukeboxConfig) -> list[str]:
     """Autoencoders whose codes a stage is trained on."""
     names = level_names(config)
     upsamplers = {
-        upsampler_name(level): names[level : level + 2] for level in range(len(names) - 1)
+        name_of(level): names[level : level + 2]
+        for level in range(len(names) - 1)
+        for name_of in (upsampler_name, masked_name)
     }
     decoders = {decoder_name(level): [name] for level, name in enumerate(names)}
     return ({PRIOR: names[-1:]} | upsamplers | decoders).get(stage or "", [])
@@ -186,6 +190,7 @@ def taken_levels(options: TrainOptions, config: JukeboxConfig, start: Path | Non
     if is_whole:
         pairs["prior"] = config.prior, theirs.prior
         pairs["upsamplers"] = config.upsamplers, theirs.upsamplers
+        pairs["masked"] = config.masked, theirs.masked
     refuse_other_shapes(start, pairs)
     return [name for name in level_names(config) if (start / name).is_dir()]
 
@@ -234,7 +239,9 @@ def chain(
 def code_stages(
     config: JukeboxConfig, music: CodeCorpus, start: Path | None
 ) -> Sequence[CodeStage]:
-    """The prior, then the upsamplers from the top down."""
-    lower = reversed(range(len(config.upsamplers)))
-    prior = PriorStage(config, music, start)
-    return [prior, *(UpsamplerStage(config, level, music, start) for level in lower)]
+    """The prior, then the upsamplers from the top down, then those that work in passes."""
+    stages: list[CodeStage] = [PriorStage(config, music, start)]
+    lower = range(len(config.upsamplers))
+    stages += [UpsamplerStage(config, level, music, start) for level in reversed(lower)]
+    masked = [level for level, one in enumerate(config.masked) if one is not None]
+    return [*stages, *(MaskedStage(config, level, music, start) for level in reversed(masked))]

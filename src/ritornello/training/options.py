@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ritornello.errors import ConfigError
 
-PRESETS = ("nano", "small", "songs", "base", "paper", "release")
+PRESETS = ("nano", "small", "masked", "songs", "base", "paper", "release")
 
 
 @dataclass(frozen=True, kw_only=True)
