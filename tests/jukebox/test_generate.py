@@ -1,13 +1,14 @@
 """Pieces of small models: a stream is the piece, what is told is heard, takes are gone on with."""
 
 from dataclasses import replace
-from itertools import islice
+from itertools import combinations, islice
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from ritornello.errors import AudioError, CapabilityError, ConfigError
+from ritornello.errors import AudioError, CapabilityError, CheckpointError, ConfigError
 from ritornello.interfaces import Request, Section
 from ritornello.jukebox import stepping
 from ritornello.jukebox.conditions import NOTHING
@@ -278,6 +279,15 @@ def test_a_model_without_recall_has_no_form(model):
 # ------------------------------------------------------------------ recordings
 
 
+def test_a_model_says_which_level_is_played_unless_another_is_asked_for(three):
+    asked = three.generate(Request(seconds=0.1, seed=2), Options(level=1))
+    sketching = Jukebox(replace(three.config, plays=1), three.vqvaes, three.prior, three.upsamplers)
+    given = sketching.generate(Request(seconds=0.1, seed=2))
+    assert np.array_equal(given.samples, asked.samples)
+    whole = sketching.generate(Request(seconds=0.1, seed=2), Options(level=0))
+    assert np.array_equal(whole.samples, three.generate(Request(seconds=0.1, seed=2)).samples)
+
+
 @pytest.mark.parametrize("level", [0, 2])
 def test_a_prompt_of_any_rate_and_channels_stands_first(three, level):
     prompt = tone(rate=44100, channels=2)
@@ -360,12 +370,12 @@ def test_a_sketch_is_upsampled_to_what_the_whole_would_have_been(three, tmp_path
 def test_a_take_is_gone_on_with(three, tmp_path):
     first = Options(save=str(tmp_path / "one"), level=1)
     sound(three, seconds=0.16, seed=4, options=first)
-    codes = read_take(tmp_path / "one", 3, three.codebooks)
+    codes = read_take(tmp_path / "one", three.codebook_sizes, three.codebooks)
     assert {level: one.shape[1] for level, one in codes.items()} == {2: 10, 1: 40}
     more = Options(continue_codes=str(tmp_path / "one"), save=str(tmp_path / "two"), level=1)
     longer = sound(three, seconds=0.16, seed=9, options=more)
     assert longer.shape == (1, 2 * 1280)
-    both = read_take(tmp_path / "two", 3, three.codebooks)
+    both = read_take(tmp_path / "two", three.codebook_sizes, three.codebooks)
     for level in (1, 2):
         count = codes[level].shape[1]
         assert both[level].shape[1] == 2 * count
@@ -373,6 +383,122 @@ def test_a_take_is_gone_on_with(three, tmp_path):
     # the lowest level was never made: it is made for all of it
     whole = Options(continue_codes=str(tmp_path / "two"))
     assert sound(three, seconds=0.016, options=whole).shape == (1, 2 * 1280 + 128)
+
+
+def damaged(tensors, path, match, play):
+    """`play` refuses a window that holds `tensors`; the file is then as it was."""
+    before = path.read_bytes()
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=match):
+        play()
+    path.write_bytes(before)
+
+
+def test_windows_that_were_not_drawn_are_refused(three, tmp_path):
+    saving = Options(save=str(tmp_path / "take"), level=2)
+    sound(three, seconds=0.2, options=saving)
+    files = sorted((tmp_path / "take" / "level2").iterdir())
+    count = load_file(files[0])["codes"].shape[1]
+    codes = torch.ones(1, count, dtype=torch.int32)
+    assert len(files) > 2
+
+    def again():
+        sound(three, seconds=0.2, options=saving)
+
+    def upsampled():
+        sound(three, seconds=0.2, options=Options(from_codes=saving.save))
+
+    for play in (again, upsampled):
+        damaged({"others": codes}, files[1], r"holds others .*; expected codes \(1, ", play)
+        damaged({"codes": 9999 * codes}, files[1], "from 9999 to 9999; .* Delete this file", play)
+        damaged({"codes": -5 * codes}, files[1], "from 0 to 31", play)
+        damaged({"codes": codes.float()}, files[1], "of torch.int32", play)
+        damaged({"codes": codes[0]}, files[1], "expected", play)
+        damaged({"codes": codes[:, 1:]}, files[1], f"expected (codes \\(1, )?{count}", play)
+        damaged({"codes": codes[:, :0]}, files[-1], "expected", play)
+    again()
+    upsampled()
+    more = Options(continue_codes=saving.save, save=str(tmp_path / "more"), level=2)
+    sound(three, options=more)
+    begins = tmp_path / "more" / "beginning.safetensors"
+    longer = Options(from_codes=more.save)
+    damaged(
+        {"level2": codes.long()},
+        begins,
+        "does not hold the codes",
+        lambda: sound(three, options=longer),
+    )
+    sound(three, options=longer)
+
+
+def test_what_follows_a_take_is_drawn_with_other_numbers(three, tmp_path):
+    """Drawn by nothing but its numbers, a take would be repeated by the same seed."""
+    first = Options(save=str(tmp_path / "one"), level=2)
+    sound(three, options=first)
+    recorded = [three.piece(Request(seconds=SECONDS, prompt=tone(s)), TOP) for s in (2.0, 3.0)]
+    assert torch.equal(*(piece.beginning.at(2) for piece in recorded))
+    gone_on = three.piece(Request(seconds=SECONDS), Options(continue_codes=first.save, level=1))
+    pieces = [three.piece(Request(seconds=SECONDS), TOP), gone_on, *recorded]
+    window = Window(index=0, start=0, known=0, end=8, stop=8)
+    for level in (1, 2):
+        drawn = [piece.voices[level].draws.uniforms(window).tolist() for piece in pieces]
+        assert all(one != other for one, other in combinations(drawn, 2))
+
+
+def test_a_take_is_upsampled_and_gone_on_with_as_it_was_told(model, singer, tmp_path):
+    bach, dvorak = {"composer": "bach"}, {"artist": "dvorak"}
+    sketch = Options(save=str(tmp_path / "sketch"), level=1)
+    sound(model, labels=bach, options=sketch)
+    for options in (Options(from_codes=sketch.save), Options(continue_codes=sketch.save)):
+        plain, told, other = (
+            model.piece(Request(seconds=SECONDS, labels=labels), options)
+            for labels in ({}, bach, dvorak)
+        )
+        assert torch.equal(plain.song.labels.artist, told.song.labels.artist)
+        assert not torch.equal(plain.song.labels.artist, other.song.labels.artist)
+        assert plain.meta["taken_over"] == {"labels": bach}
+        assert "taken_over" not in told.meta
+    # those who go on with what went on with it are told as well
+    sung = Options(save=str(tmp_path / "sung"), level=1)
+    sound(singer, labels=bach, lyrics="la la", options=sung)
+    more = Options(continue_codes=sung.save, save=str(tmp_path / "more"), level=1)
+    sound(singer, options=more)
+    last = singer.piece(Request(seconds=SECONDS), Options(continue_codes=more.save, level=1))
+    assert last.meta["taken_over"] == {"labels": bach, "lyrics": "la la"}
+    assert last.song.sung is not None
+    assert singer.piece(Request(), Options(from_codes=more.save)).song.sung is None
+
+
+def test_what_cannot_be_taken_over_is_said(model, singer, returning, tmp_path, caplog):
+    sung = Options(save=str(tmp_path / "sung"), level=1)
+    sound(singer, labels={"composer": "bach"}, lyrics="la la", options=sung)
+    nameless = replace(model.config, artists=("unknown",))
+    bare = Jukebox(nameless, singer.vqvaes, model.prior, model.upsamplers)
+    sound(bare, options=Options(continue_codes=sung.save, level=1))
+    assert "are left out: this model was trained without artist names" in caplog.text
+    assert "the lyrics of" in caplog.text
+    formed = Options(save=str(tmp_path / "formed"), level=1)
+    sound(returning, form=(Section(letter="A"), Section(letter="B")), options=formed)
+    assert "--form" not in caplog.text
+    sound(returning, options=Options(continue_codes=formed.save, level=1))
+    assert "is not gone on with; give the sections that follow as --form" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["continue_codes", "from_codes"])
+def test_a_take_behind_a_recording_says_what_of_it_is_missing(three, tmp_path, caplog, name):
+    asked = Request(seconds=SECONDS, prompt=tone(3.0))
+    saving = Options(save=str(tmp_path / "take"), level=2)
+    whole = three.generate(asked, saving).samples
+    assert not caplog.text
+    again = sound(
+        three,
+        seconds=60.0 if name == "from_codes" else SECONDS,
+        options=Options(**{name: saving.save, "level": 2}),
+    )
+    skipped = three.piece(asked, Options(level=2)).beginning.skipped_s
+    assert again.shape[1] < whole.shape[1]
+    assert f"the first {skipped:.3g} s are missing in this piece" in caplog.text
+    assert "give the audio file that was made with the take to --continue" in caplog.text
 
 
 def test_takes_that_do_not_fit_are_refused(model, three, tmp_path):

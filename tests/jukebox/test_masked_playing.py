@@ -88,7 +88,9 @@ def test_a_take_is_gone_on_with_where_it_stopped(model, tmp_path):
     whole, saving = codes_of(model), replace(IN_PASSES, save=str(tmp_path / "take"))
     next(model.codes(model.piece(Request(seconds=SECONDS), saving)))
     assert torch.equal(codes_of(model, saving), whole)
-    assert torch.equal(read_take(tmp_path / "take", 3, model.codebooks)[0], whole)
+    assert torch.equal(
+        read_take(tmp_path / "take", model.codebook_sizes, model.codebooks)[0], whole
+    )
     with pytest.raises(ConfigError, match="holds a take with options"):
         codes_of(model, replace(saving, passes=5))
 

@@ -63,8 +63,8 @@ class Kept:
 
     codes: dict = field(default_factory=dict)
 
-    def get(self, level, index):
-        return self.codes.get((level, index))
+    def get(self, level, window):
+        return self.codes.get((level, window.index))
 
     def put(self, level, index, codes):
         self.codes[level, index] = codes
@@ -109,6 +109,7 @@ def test_numbers_belong_to_seed_level_and_window():
     assert numbers() == numbers()
     assert numbers() != numbers(seed=4)
     assert numbers() != numbers(level=1)
+    assert numbers() != numbers(after=100) != numbers(after=200)
     first, second, third = numbers()
     assert first != second != third
     rows = counting_voice(draws=Draws(seed=3, level=0, guidance=2.0))

@@ -26,8 +26,8 @@ from ritornello.jukebox.masked import MaskedState, MaskedUpsampler
 from ritornello.jukebox.model import JukeboxModel
 from ritornello.jukebox.prompt import Beginning, recorded_beginning
 from ritornello.jukebox.sampling import Above, Draws, Tell, Voice, decoded
-from ritornello.jukebox.saved import SavedTake, read_take, skipped_s
-from ritornello.jukebox.song import Song, song_of, with_and_without_labels
+from ritornello.jukebox.saved import SavedTake, read_take, skipped_s, told_of
+from ritornello.jukebox.song import Song, label_rows, song_of, with_and_without_labels
 from ritornello.jukebox.upsampler import Upsampler
 from ritornello.jukebox.windows import Tape, Window
 
@@ -49,7 +49,8 @@ class Options:
         passes: In which masked upsamplers fill a window of every level below the top, in fp32;
             None for upsamplers that draw one code after the other.
         level: The lowest level to make codes of, and to decode: 0 is all the way down, higher ones
-            are sketches that take a fraction of the time. None for the lowest that is trained.
+            are sketches that take a fraction of the time. None for the model's own
+            (`JukeboxConfig.plays`), or the lowest that is trained.
         song_s: Length of the whole song that the model is told; None for the piece's own.
         save: Folder to keep the codes of every window in; the same order goes on with them.
         from_codes: Folder of a take whose top codes are upsampled.
@@ -157,6 +158,7 @@ class Jukebox(JukeboxModel):
         """All that decides a piece; nothing is drawn yet."""
         level = self._played_level(options)
         beginning, top = self._beginning(request, options, level)
+        request, taken_over = self._as_the_take(request, options)
         known = beginning.at(self.top).shape[1]
         seconds = request.seconds
         time = None if seconds is None else max(1, round(seconds * self.sample_rate))
@@ -185,7 +187,10 @@ class Jukebox(JukeboxModel):
         if song.form is not None:
             prior = self.config.prior
             meta["form"] = song.form.timetable(prior.frame_rate_hz)
-        draws = self._draws(request, options)
+        if taken_over:
+            meta["taken_over"] = taken_over
+        after = round(beginning.skipped_s * self.sample_rate) + known * self.hop_samples(self.top)
+        draws = self._draws(request, options, after)
         store = self._store(request, options, beginning, top, meta)
         voices = {
             one: Voice(stepper=stepper, context=self.context(one), draws=draws[one], store=store)
@@ -270,7 +275,7 @@ class Jukebox(JukeboxModel):
                     lowest,
                     lowest,
                 )
-            return lowest
+            return max(lowest, self.config.plays)
         self.check_level(options.level)
         if options.level < lowest:
             raise ConfigError(
@@ -308,9 +313,17 @@ class Jukebox(JukeboxModel):
         if request.prompt is not None:
             raise ConfigError("got a recording and codes to go on with; expected one of them")
         take = Path(folder).expanduser()
-        codes = read_take(take, self.top + 1, self.codebooks)
+        codes = read_take(take, self.codebook_sizes, self.codebooks)
         if self.top not in codes:
             raise ConfigError(f"{take} has no codes of level {self.top} yet; expected a window")
+        if skipped_s(take):
+            logger.warning(
+                "%s goes on from a recording and keeps only the codes of its end: the first %.3g s "
+                "are missing in this piece. To have all of it, give the audio file that was made "
+                "with the take to --continue.",
+                take,
+                skipped_s(take),
+            )
         if options.from_codes is not None:
             return Beginning(codes={}, skipped_s=skipped_s(take)), codes[self.top]
         known = {one: whole for one, whole in codes.items() if one >= level}
@@ -320,6 +333,36 @@ class Jukebox(JukeboxModel):
                 most = known[one + 1].shape[1] * ratio if one + 1 in known else 0
                 known[one] = known[one][:, : min(most, known[one].shape[1] // ratio * ratio)]
         return Beginning(codes=known, skipped_s=skipped_s(take)), None
+
+    def _as_the_take(self, request: Request, options: Options) -> tuple[Request, dict[str, Any]]:
+        """The request with what the take that it begins with was told, and that alone.
+
+        Labels that are asked for replace all of the take's; lyrics are taken over to go on with,
+        as upsamplers are told none. A form is not: only the request says what comes next.
+        """
+        folder = options.from_codes or options.continue_codes
+        if folder is None:
+            return request, {}
+        told = told_of(Path(folder).expanduser())
+        taken_over: dict[str, Any] = {}
+        if told.labels and not request.labels:
+            try:
+                label_rows(self.config, told.labels)
+                taken_over["labels"] = dict(told.labels)
+            except (CapabilityError, ConfigError) as error:
+                logger.warning("the labels of %s are left out: %s", folder, error)
+        if options.continue_codes is not None:
+            if told.lyrics is not None and request.lyrics is None:
+                if self.config.prior.lyrics is None:
+                    logger.warning("the lyrics of %s are left out: this model has none", folder)
+                else:
+                    taken_over["lyrics"] = told.lyrics
+            if told.form and not request.form:
+                logger.warning(
+                    "the form of %s is not gone on with; give the sections that follow as --form",
+                    folder,
+                )
+        return replace(request, **taken_over), taken_over
 
     def _heard(self, level: int) -> int:
         """Codes of the top that the networks from `level` up look back on."""
@@ -331,8 +374,8 @@ class Jukebox(JukeboxModel):
             heard.append((context.codes - context.hop) * self.hop_samples(one))
         return max(1, -(-max(heard) // hop_top))
 
-    def _draws(self, request: Request, options: Options) -> list[Draws]:
-        """How each level is drawn from, lowest first; labels guide the top."""
+    def _draws(self, request: Request, options: Options, after: int) -> list[Draws]:
+        """How each level is drawn from, lowest first, `after` samples; labels guide the top."""
         own = self.config.temperatures
         temperatures = options.temperatures or [request.temperature * one for one in own]
         if len(temperatures) != len(own):
@@ -355,6 +398,7 @@ class Jukebox(JukeboxModel):
                 temperature=temperature,
                 top_p=request.top_p,
                 guidance=request.guidance if level == self.top else None,
+                after=after,
             )
             for level, temperature in enumerate(temperatures)
         ]
@@ -383,7 +427,8 @@ class Jukebox(JukeboxModel):
             "skipped_s": beginning.skipped_s,
         }
         begins = dict(beginning.codes) if top is None else {self.top: top}
-        return SavedTake.open(Path(options.save).expanduser(), made_of, begins)
+        folder = Path(options.save).expanduser()
+        return SavedTake.open(folder, made_of, begins, self.codebook_sizes)
 
     # -------------------------------------------------------------- how long it takes
 

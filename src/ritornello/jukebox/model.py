@@ -226,6 +226,11 @@ class JukeboxModel(System):
         }
         return digest_of(books)
 
+    @property
+    def codebook_sizes(self) -> list[int]:
+        """Codes that there are, by level."""
+        return [level.codebook.codes for level in self.config.vqvae.levels]
+
     @cached_property
     def digest(self) -> str:
         """Of the weights that codes are drawn with."""

@@ -4,7 +4,8 @@
 
 A window of a level needs as much of the level above as its context is long, and no more; so sound
 begins as soon as one window of every level is there, and memory does not grow. What a window is
-drawn with belongs to (seed, level, window): a piece can be stopped anywhere and gone on with.
+drawn with belongs to (seed, level, where the piece begins, window): a piece can be stopped anywhere
+and gone on with, and what follows a beginning is not drawn as the beginning was.
 
 Codes are (1, frames) of int64; generators yield what is known beforehand first, then new codes.
 """
@@ -33,8 +34,8 @@ Tell = Callable[[Window, Tape], Any]
 class Store(Protocol):
     """Where finished windows are kept, so that none has to be drawn twice."""
 
-    def get(self, level: int, index: int) -> LevelCodes | None:
-        """The codes that a window drew; None when they are not there."""
+    def get(self, level: int, window: Window) -> LevelCodes | None:
+        """The codes that a window drew, `end - known` of them; None when they are not there."""
         ...
 
     def put(self, level: int, index: int, codes: LevelCodes) -> None:
@@ -52,6 +53,7 @@ class Draws:
         temperature: Spread of the draws.
         top_p: Nucleus of the draws.
         guidance: Strength of the labels; None for music as it is told.
+        after: Samples of the piece that are known before anything is drawn.
     """
 
     seed: int
@@ -59,10 +61,14 @@ class Draws:
     temperature: float = 1.0
     top_p: float = 1.0
     guidance: float | None = None
+    after: int = 0
 
     def uniforms(self, window: Window, each: int = 1) -> Float32[np.ndarray, "1 numbers"]:
         """The numbers of one window, `each` for every code that it draws."""
-        draw = seeded_generator(self.seed, "jukebox", self.level, window.index)
+        # Windows are counted from what is known, so without its place the numbers that drew a take
+        # would draw what follows it as well.
+        place = (self.after,) if self.after else ()
+        draw = seeded_generator(self.seed, "jukebox", self.level, window.index, *place)
         return torch.rand(1, each * (window.end - window.known), generator=draw).numpy()
 
 
@@ -122,7 +128,7 @@ class Voice:
         return torch.from_numpy(drawn)
 
     def _stored(self, window: Window) -> LevelCodes | None:
-        return self.store.get(self.draws.level, window.index) if self.store else None
+        return self.store.get(self.draws.level, window) if self.store else None
 
     def _keep(self, window: Window, codes: LevelCodes) -> None:
         if self.store:

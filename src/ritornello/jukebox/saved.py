@@ -12,7 +12,7 @@ upsampled from its top codes, or gone on with.
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ import torch
 
 from ritornello.checkpoint import read_json, read_tensors, write_json, write_tensors
 from ritornello.errors import CheckpointError, ConfigError
+from ritornello.interfaces import Request, Section
 from ritornello.jukebox.code_transformer import LevelCodes
+from ritornello.jukebox.windows import Window
 
 FORMAT = "ritornello-jukebox-take-1"
 TAKE, BEGINNING = "take.json", "beginning.safetensors"
@@ -57,13 +59,19 @@ class SavedTake:
 
     Attributes:
         folder: Where it lies.
+        sizes: Of the codebooks, by level.
     """
 
     folder: Path
+    sizes: Sequence[int]
 
     @classmethod
     def open(
-        cls, folder: Path, made_of: Mapping[str, Any], beginning: Mapping[int, LevelCodes]
+        cls,
+        folder: Path,
+        made_of: Mapping[str, Any],
+        beginning: Mapping[int, LevelCodes],
+        sizes: Sequence[int],
     ) -> "SavedTake":
         """Begin a take in `folder`, or go on with the same one.
 
@@ -71,6 +79,7 @@ class SavedTake:
             folder: Made when it is not there.
             made_of: Everything that decides the codes, as JSON can hold it.
             beginning: Codes by level that it begins with.
+            sizes: Of the codebooks, by level.
 
         Raises:
             ConfigError: Another take is there, or something else.
@@ -87,7 +96,7 @@ class SavedTake:
                         f"{wanted.get(name)!r}. Give the same flags to go on with it, or another "
                         "folder."
                     )
-            return cls(folder=folder)
+            return cls(folder=folder, sizes=sizes)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(
                 f"{folder} is there and holds no take; expected a new or empty folder"
@@ -96,12 +105,18 @@ class SavedTake:
         if named:
             _write(folder / BEGINNING, named)
         write_json(place, wanted)
-        return cls(folder=folder)
+        return cls(folder=folder, sizes=sizes)
 
-    def get(self, level: int, index: int) -> LevelCodes | None:
-        """The codes of a finished window; None when it is not."""
-        path = self._window(level, index)
-        return read_tensors(path)["codes"].long() if path.is_file() else None
+    def get(self, level: int, window: Window) -> LevelCodes | None:
+        """The codes of a finished window; None when it is not.
+
+        Raises:
+            CheckpointError: The file holds something else.
+        """
+        path = self._window(level, window.index)
+        if not path.is_file():
+            return None
+        return _window_codes(path, self.sizes[level], window.end - window.known)
 
     def put(self, level: int, index: int, codes: LevelCodes) -> None:
         """Keep the codes of a finished window."""
@@ -113,37 +128,97 @@ class SavedTake:
         return self.folder / level_name(level) / f"{index:06d}.safetensors"
 
 
-def read_take(folder: Path, levels: int, codebooks: str) -> dict[int, LevelCodes]:
+def _window_codes(path: Path, size: int, count: int | None = None) -> LevelCodes:
+    """The codes in the file of a window.
+
+    Args:
+        path: The file.
+        size: Of the codebook.
+        count: Codes in it; None for any number from 1 on.
+
+    Raises:
+        CheckpointError: It is damaged, or holds anything else.
+    """
+    tensors = read_tensors(path)
+    found = ", ".join(
+        f"{name} {tuple(one.shape)} of {one.dtype}" for name, one in sorted(tensors.items())
+    )
+    expected = f"codes (1, {count or 'any'}) of torch.int32 from 0 to {size - 1}"
+    codes = tensors.get("codes")
+    if codes is not None and codes.numel():
+        found += f" from {codes.min()} to {codes.max()}"
+        fits = codes.dtype == torch.int32 and codes.shape == (1, count or codes.shape[-1])
+        if fits and codes.min() >= 0 and codes.max() < size:
+            return codes.long()
+    raise CheckpointError(
+        f"{path} holds {found or 'nothing'}; expected {expected}. Delete this file, and make the "
+        "take again with its own flags, to draw the window again."
+    )
+
+
+def read_take(folder: Path, sizes: Sequence[int], codebooks: str) -> dict[int, LevelCodes]:
     """All codes of a take by level, from its beginning on; levels without any are left out.
 
     Args:
         folder: The take.
-        levels: Levels of the model.
+        sizes: Of the model's codebooks, by level.
         codebooks: Digest of the codebooks that the codes must be of.
 
     Raises:
         ConfigError: There is no take, or it is of other codebooks.
-        CheckpointError: A window between others is missing, or a file is damaged.
+        CheckpointError: A window between others is missing, or a file is damaged or holds other
+            codes than were drawn.
     """
     if not (folder / TAKE).is_file():
         raise ConfigError(f"{folder} holds no take; expected a folder that --save wrote")
-    if _read_take(folder).get("codebooks") != codebooks:
+    take = _read_take(folder)
+    if take.get("codebooks") != codebooks:
         raise ConfigError(
             f"the codes in {folder} were made with other codebooks than this model's. Use the "
             "model that made them."
         )
     begins = read_tensors(folder / BEGINNING) if (folder / BEGINNING).is_file() else {}
+    if digest_of(begins) != take.get("begins_with"):
+        raise CheckpointError(
+            f"{folder / BEGINNING} does not hold the codes that the take begins with; make it again"
+        )
     taken = {}
-    for level in range(levels):
+    for level, size in enumerate(sizes):
         name = level_name(level)
         paths = sorted((folder / name).glob("[0-9]*.safetensors"))
         if [path.stem for path in paths] != [f"{index:06d}" for index in range(len(paths))]:
             raise CheckpointError(f"{folder / name} lacks windows between others; make it again")
-        parts = [begins[name]] if name in begins else []
-        parts += [read_tensors(path)["codes"].long() for path in paths]
+        parts = [_window_codes(path, size) for path in paths]
+        hop = parts[0].shape[1] if parts else 0
+        for path, part in zip(paths, parts, strict=True):
+            # Every window draws one hop, and the last one of a piece what is left of it.
+            if part.shape[1] > hop or (part.shape[1] < hop and path != paths[-1]):
+                raise CheckpointError(
+                    f"{path} holds {part.shape[1]} codes; expected {hop}, as in the first window. "
+                    "Delete this file, and make the take again with its own flags, to draw the "
+                    "window again."
+                )
+        parts = [begins[name], *parts] if name in begins else parts
         if parts:
             taken[level] = torch.cat(parts, 1)
     return taken
+
+
+def told_of(folder: Path) -> Request:
+    """What a take was told: its labels, lyrics and form.
+
+    Raises:
+        CheckpointError: The take's record of it cannot be read.
+    """
+    take = _read_take(folder)
+    try:
+        asked = take["request"]
+        sections = tuple(Section(**section) for section in asked["form"])
+        return Request(labels=dict(asked["labels"]), lyrics=asked["lyrics"], form=sections)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / TAKE} does not say what was asked for ({error!r}); make the take again"
+        ) from error
 
 
 def skipped_s(folder: Path) -> float:
