@@ -22,6 +22,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,7 @@ def judge_names(setting: Setting, files: Sequence[tuple[Path, int]]) -> Mapping[
     """Whether takes are heard as the name that they were made for."""
     embedding = load_embedding("musicnn")
     sides = {
-        split: clips_for(setting, embedding, split, setting.system.reconstruct)
+        split: clips_for(setting, embedding, split, through_the_level_played(setting))
         for split in ("train", "valid")
     }
     generated = described(
@@ -213,6 +214,13 @@ def judge_names(setting: Setting, files: Sequence[tuple[Path, int]]) -> Mapping[
         "held out, heard as": found.held_out,
         "asked for, heard as": found.generated,
     }
+
+
+def through_the_level_played(setting: Setting) -> Callable[[Audio], Audio]:
+    """Audio through the autoencoder that takes are decoded by."""
+    system, asked = setting.system, setting.asked.level
+    level = max(system.lowest, system.config.plays) if asked is None else asked
+    return partial(system.reconstruct, level=level)
 
 
 def clips_for(

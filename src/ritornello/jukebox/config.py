@@ -100,6 +100,8 @@ class JukeboxConfig:
         hops: How far a window moves on from one to the next at every level, lowest first, as a
             share of its context.
         temperatures: Spread of the draws at every level, lowest first; the paper's is 0.99.
+        plays: The lowest level that is played unless another is asked for: higher than 0 as long as
+            a model sounds better before its upsamplers than after them.
         training: How each network is trained.
     """
 
@@ -112,6 +114,7 @@ class JukeboxConfig:
     alphabet: str = "bytes"
     hops: tuple[float, ...] = (0.5, 0.5, 0.125)
     temperatures: tuple[float, ...] = (0.99, 0.99, 0.99)
+    plays: int = 0
     training: TrainingConfig = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -128,6 +131,7 @@ class JukeboxConfig:
             require(0 < hop <= 1, "hops", hop, "0 < hop <= 1")
         for temperature in self.temperatures:
             require(temperature > 0, "temperatures", temperature, "positive numbers")
+        require(0 <= self.plays < count, "plays", self.plays, f"0 to {lower}")
         trained = (len(self.training.vqvaes), len(self.training.upsamplers))
         require(trained == (count, lower), "training", trained, f"of {count} levels, {lower} below")
         polished = len(self.training.decoders)
