@@ -123,6 +123,7 @@ def test_a_second_run_makes_only_what_is_missing_or_different(recipe):
 
 
 @needs_voice
+@pytest.mark.slow
 def test_what_cannot_be_sung_is_skipped_by_name(recipe, lieder):
     (lieder / "broken.xml").write_text("no music", encoding="utf-8")
     greek = tuple(note("C", 4, 2, [(1, "single", "ψυχή")]) * 4 for _ in range(2))
