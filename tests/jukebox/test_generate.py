@@ -220,6 +220,7 @@ def test_lyrics_are_sung_window_by_window(singer):
     def sung(start):
         window = Window(index=0, start=start, known=start, end=start + 4, stop=start + 24)
         told = song.conditions(window, Tape()).lyrics
+        assert told is not None
         return bytes(token - 1 for token in told[0].tolist() if token).decode()
 
     assert sung(0) == "Ännchen von"

@@ -50,7 +50,7 @@ class Options:
             None for upsamplers that draw one code after the other.
         level: The lowest level to make codes of, and to decode: 0 is all the way down, higher ones
             are sketches that take a fraction of the time. None for the model's own
-            (`JukeboxConfig.plays`), or the lowest that is trained.
+            (`JukeboxConfig.plays`), or the lowest that is trained, as it is for `from_codes`.
         song_s: Length of the whole song that the model is told; None for the piece's own.
         save: Folder to keep the codes of every window in; the same order goes on with them.
         from_codes: Folder of a take whose top codes are upsampled.
@@ -275,7 +275,8 @@ class Jukebox(JukeboxModel):
                     lowest,
                     lowest,
                 )
-            return max(lowest, self.config.plays)
+            # Who brings codes of the top down wants them further down.
+            return lowest if options.from_codes else max(lowest, self.config.plays)
         self.check_level(options.level)
         if options.level < lowest:
             raise ConfigError(
