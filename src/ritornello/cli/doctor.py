@@ -19,8 +19,9 @@ EXTRAS = {
         "mido": "mido",
         "fluidsynth": "pyfluidsynth",
         "music21": "music21",
-        "pyworld": "pyworld",
+        "mutagen": "mutagen",
     },
+    "songs": {"pyworld": "pyworld"},
     "eval": {
         "onnxruntime": "onnxruntime",
         "mir_eval": "mir_eval",
@@ -33,7 +34,8 @@ EXTRAS = {
 """Extra -> import name -> distribution name; what each enables stands in `ENABLES`."""
 
 ENABLES = {
-    "data": "ritornello data make",
+    "data": "ritornello data make, tags of audio files",
+    "songs": "ritornello data make songs",
     "eval": "notes and beats in evaluate and report",
     "serve": "ritornello listen serve",
     "live": "ritornello stream to the speakers",

@@ -45,12 +45,17 @@ def describe(name: str) -> dict[str, Any]:
         "name": name,
         "system": model.system,
         "folder": str(model.folder),
-        "sample_rate": config["sample_rate"],
+        "sample_rate": sample_rate_of(config),
         "channels": config.get("channels", 1),  # a system that is always mono does not say so
         "bytes": folder_bytes(model.folder),
         "weights_sha256": model.weights_sha256,
         "metrics": read_metrics(model.folder),
     }
+
+
+def sample_rate_of(config: dict[str, Any]) -> int:
+    """Samples per second; some systems say it of their codec."""
+    return config["sample_rate"] if "sample_rate" in config else config["vqvae"]["sample_rate"]
 
 
 def folder_bytes(folder: Path) -> int:

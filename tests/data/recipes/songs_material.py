@@ -12,7 +12,7 @@ needs_voice = pytest.mark.skipif(
     shutil.which("festival") is None
     or not VOICE.is_dir()
     or importlib.util.find_spec("pyworld") is None,
-    reason="no voice: apt install festival festvox-us-slt-hts, pip install 'ritornello[data]'",
+    reason="no voice: apt install festival festvox-us-slt-hts, pip install 'ritornello[songs]'",
 )
 
 

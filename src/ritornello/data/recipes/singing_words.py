@@ -114,7 +114,7 @@ def load_world() -> Any:
     found = None if places is None else PathFinder.find_spec("pyworld.pyworld", list(places))
     if found is None or found.loader is None:
         raise MissingDependencyError(
-            "the songs recipe", "pyworld", "pip install 'ritornello[data]'"
+            "the songs recipe", "pyworld", "pip install 'ritornello[songs]'"
         )
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
