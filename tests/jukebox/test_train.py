@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ritornello.checkpoint import find_model, saved_config, verify
+from ritornello.config import with_overrides
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError
 from ritornello.jukebox.codec import load_vqvae
@@ -19,9 +20,11 @@ from ritornello.jukebox.presets import PRESETS, nano
 from ritornello.jukebox.prior_config import LyricsConfig, merged_order
 from ritornello.jukebox.prior_presets import small_transformer
 from ritornello.jukebox.recordings import CodeCorpus, KnownMusic
-from ritornello.jukebox.train import needed_by, resolved_config, run_training
+from ritornello.jukebox.train import needed_by, resolved_config, run_training, with_names
 from ritornello.jukebox.train_codes import PriorStage, UpsamplerStage
-from ritornello.jukebox.train_vqvae import mixed
+from ritornello.jukebox.train_vqvae import VqVaeStage, mixed
+from ritornello.training.distributed import World
+from ritornello.training.step import new_state
 from tests.jukebox.conftest import STEPS, run_briefly, write_songs
 from tests.training.brief_runs import model_files, newest_state
 
@@ -30,6 +33,13 @@ def music_of(trained, config=None):
     corpus = Corpus.load(trained.run.cache / "manifest.jsonl")
     config = config or saved_config(trained.model, "jukebox", JukeboxConfig)
     return CodeCorpus(corpus, config, trained.model, trained.run.cache)
+
+
+def figures_of_untrained(stage):
+    """What a stage's evaluation says of networks as they are drawn."""
+    stage.prepare()
+    state = new_state(stage, 0, total_steps=1, precision="fp32", world=World())
+    return stage.evaluate(state)
 
 
 def test_the_chain_ends_with_all_networks(trained):
@@ -49,8 +59,15 @@ def test_the_chain_ends_with_all_networks(trained):
 def test_figures_are_of_what_was_learnt(trained):
     figures = trained.result["figures"]
     assert list(figures) == list(STEPS)
+    for level in (0, 1):
+        untrained = figures_of_untrained(VqVaeStage(nano(), level, music_of(trained).corpus))
+        found = figures[f"vqvae{level}"]["convergence_db"]
+        assert found < untrained["convergence_db"] - 2
+    music = music_of(trained)
+    for stage in (PriorStage(music.config, music), UpsamplerStage(music.config, 0, music)):
+        untrained = figures_of_untrained(stage)
+        assert figures[stage.name]["bits"] < untrained["bits"] - 0.2
     for level in ("vqvae0", "vqvae1"):
-        assert figures[level]["convergence_db"] < 10
         assert 1 <= figures[level]["perplexity"] <= 32
         assert 0 < figures[level]["codes_used"] <= 1
     for stage in ("prior", "upsampler0"):
@@ -204,12 +221,42 @@ def test_what_does_not_fit_is_refused(trained, tmp_path):
         run_training(replace(base, preset="nano", data=(short,)))
 
 
+def test_names_are_kept_and_new_ones_get_the_rows_that_are_free(trained, caplog):
+    corpus = music_of(trained).corpus
+    known = replace(nano(), artists=("unknown", "dvorak"))
+    assert with_names(known, corpus).artists == ("unknown", "dvorak", "bach", "chopin")
+    assert not caplog.messages
+    labels = replace(known.prior.labels, artists=3)
+    full = replace(known, prior=replace(known.prior, labels=labels))
+    assert with_names(full, corpus).artists == ("unknown", "dvorak", "bach")
+    assert "trained as unknown: chopin" in caplog.text
+
+
 def test_stages_need_the_levels_they_are_made_from():
     config = PRESETS["small"]()
     assert needed_by("prior", config) == ["vqvae2"]
     assert needed_by("upsampler1", config) == ["vqvae1", "vqvae2"]
     assert needed_by("vqvae0", config) == []
     assert needed_by(None, config) == []
+
+
+def test_settings_count_levels_from_one_and_say_so():
+    config = with_overrides(PRESETS["small"](), ["vqvae.levels.1.networks=plain"])
+    assert [level.networks for level in config.vqvae.levels] == ["plain", "patched", "patched"]
+    for section in ("vqvae.levels", "training.upsamplers"):
+        with pytest.raises(ConfigError, match=rf"counted from 0 is {section}\.1 here"):
+            with_overrides(config, [f"{section}.0.width=20"])
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "symbols"), [("bytes", 257), ("characters", 80), ("characters_1b", 79)]
+)
+def test_the_table_of_lyrics_has_a_row_for_every_token(alphabet, symbols):
+    songs, set_symbols = PRESETS["songs"](), "prior.lyrics.symbols={}".format
+    asked = [f"alphabet={alphabet}", set_symbols(symbols)]
+    assert with_overrides(songs, asked).prior.lyrics.symbols == symbols
+    with pytest.raises(ConfigError, match=f"lyrics.symbols is {symbols - 1}; .* {symbols}, as"):
+        with_overrides(songs, [*asked, set_symbols(symbols - 1)])
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

@@ -4,6 +4,10 @@ All levels keep the clock of the topmost: a frame holds one of its codes and tho
 levels in the same stretch of audio, so that excerpts of two levels lie at the same place by
 construction. Codes are made once by the trained autoencoders and cached, per level.
 
+Deviation: every recording is encoded once, its channels mixed evenly, on one grid. The paper
+encodes each batch anew, from random places and with random mixes; on processors that would be most
+of the time.
+
 Axes: (batch, frames) codes of one level; `ratio` codes of a lower level in a frame of the topmost.
 """
 

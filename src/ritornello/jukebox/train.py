@@ -8,6 +8,7 @@ and prior and upsamplers start from that model's weights; `--from-codec` takes t
 alone; `--from MODEL --unfreeze-codec` goes on training everything from its weights.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -22,7 +23,7 @@ from ritornello.interfaces import Stage
 from ritornello.jukebox.codec import component_name
 from ritornello.jukebox.components import PRIOR, masked_name, upsampler_name
 from ritornello.jukebox.config import JukeboxConfig
-from ritornello.jukebox.labels import UNKNOWN
+from ritornello.jukebox.labels import UNKNOWN, Vocabulary
 from ritornello.jukebox.presets import PRESETS
 from ritornello.jukebox.recordings import CodeCorpus, vocabularies
 from ritornello.jukebox.train_codes import CodeStage, PriorStage, UpsamplerStage
@@ -47,6 +48,8 @@ from ritornello.training.taken import (
     refuse_other_shapes,
     take_components,
 )
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PRESET = "small"
 
@@ -139,14 +142,32 @@ def resolved_config(
 
 
 def with_names(config: JukeboxConfig, corpus: Corpus) -> JukeboxConfig:
-    """The model with the names of the music it is trained on, unless it has names already.
+    """The model with the names of the music it is trained on.
 
-    A model that is started from keeps its own: its rows have been learnt.
+    A model that is started from keeps its own names, whose rows have been learnt; others get the
+    rows that are free.
     """
-    if len(config.artists) > 1 or len(config.genres) > 1:
-        return config
     artists, genres = vocabularies(corpus, config)
-    return replace(config, artists=artists.names, genres=genres.names)
+    rows = config.prior.labels
+    return replace(
+        config,
+        artists=_with_new(config.artists, artists, rows.artists),
+        genres=_with_new(config.genres, genres, rows.genres),
+    )
+
+
+def _with_new(known: tuple[str, ...], found: Vocabulary, rows: int) -> tuple[str, ...]:
+    """`known` names and as many new ones as there are rows; who gets none is told."""
+    new = [name for name in found.names if name not in known]
+    free = rows - len(known)
+    if new[free:]:
+        logger.warning(
+            "no row is free for %d of the %ss, which are trained as unknown: %s",
+            len(new[free:]),
+            found.kind,
+            ", ".join(new[free:][:8]),
+        )
+    return (*known, *new[:free])
 
 
 def level_names(config: JukeboxConfig) -> list[str]:
