@@ -240,7 +240,10 @@ def _holds_sections(value: Any) -> bool:
 def _numbered(sections: tuple[Any, ...], number: str, where: str) -> Any:
     """The section with that number, from 1."""
     if not number.isdecimal() or not 1 <= int(number) <= len(sections):
-        raise ConfigError(f"unknown setting {where!r}; its sections are 1 to {len(sections)}")
+        told = f"unknown setting {where!r}; its sections are 1 to {len(sections)}"
+        if number == "0":
+            told += f", so what is elsewhere counted from 0 is {where[:-1]}1 here, the first"
+        raise ConfigError(told)
     return sections[int(number) - 1]
 
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from ritornello.errors import DataError
 from ritornello.jukebox.lyrics import (
     PADDING,
-    PAPER_CHARACTERS,
     ByteVocabulary,
     CharacterVocabulary,
     LinearTiming,
@@ -16,6 +15,7 @@ from ritornello.jukebox.lyrics import (
     composed,
     lyric_window,
     no_lyrics,
+    vocabulary_of,
 )
 
 BYTES, PAPER = ByteVocabulary(), CharacterVocabulary()
@@ -24,7 +24,8 @@ SCRIPTS = st.text(st.sampled_from("ab cé日本ж𝄞\n"), max_size=60)
 
 def test_the_alphabets_have_the_published_sizes():
     assert PAPER.symbols == 80
-    assert CharacterVocabulary(PAPER_CHARACTERS.replace("+", "")).symbols == 79
+    assert vocabulary_of("characters_1b").symbols == 79
+    assert vocabulary_of("characters_1b").spell("1+1\n").tokens[-1] == 78
     assert BYTES.symbols == 257
 
 

@@ -254,7 +254,9 @@ def test_settings_count_levels_from_one_and_say_so():
 def test_the_table_of_lyrics_has_a_row_for_every_token(alphabet, symbols):
     songs, set_symbols = PRESETS["songs"](), "prior.lyrics.symbols={}".format
     asked = [f"alphabet={alphabet}", set_symbols(symbols)]
-    assert with_overrides(songs, asked).prior.lyrics.symbols == symbols
+    lyrics = with_overrides(songs, asked).prior.lyrics
+    assert lyrics is not None
+    assert lyrics.symbols == symbols
     with pytest.raises(ConfigError, match=f"lyrics.symbols is {symbols - 1}; .* {symbols}, as"):
         with_overrides(songs, [*asked, set_symbols(symbols - 1)])
 

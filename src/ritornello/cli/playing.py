@@ -76,7 +76,7 @@ def add_request(parser: VerbParser) -> None:
         "--temperatures",
         type=float_list,
         metavar="T1,..,TN",
-        help="one for each network of a stack, level 1 first, the prior last: 0.4,0.95,1",
+        help="one for each network, from the lowest level up to the prior: 0.4,0.95,1",
     )
     add("--precision", metavar="NAME", help="fp32, or int8 where a system has it: faster (fp32)")
     add("--continue", dest="prompt", type=Path, metavar="FILE", help="audio to continue")

@@ -4,7 +4,8 @@
     TrainingConfig   that of every stage, in the order they are trained
     JukeboxConfig    the whole model, with the names its labels may have
 
-Parts are in `vqvae_config.py` and `prior_config.py`. Levels count from 0, the lowest hop.
+Parts are in `vqvae_config.py` and `prior_config.py`. Levels count from 0, the lowest hop; in the
+names of settings sections count from 1, so `vqvae.levels.1` is level 0.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,9 @@ from dataclasses import dataclass, field
 
 from ritornello.config import require
 from ritornello.jukebox.labels import UNKNOWN
+from ritornello.jukebox.lyrics import ALPHABETS, vocabulary_of
 from ritornello.jukebox.prior_config import MaskedConfig, PriorConfig, UpsamplerConfig
 from ritornello.jukebox.vqvae_config import VqVaeConfig
-
-ALPHABETS = ("bytes", "characters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,8 @@ class JukeboxConfig:
             the other of its level; None where there is none, () for none at all.
         artists: Names of the artists' rows; row 0 is "unknown". Training fills them in.
         genres: Names of the genres' rows, likewise.
-        alphabet: How lyrics are spelt: "bytes" of UTF-8, or the paper's "characters".
+        alphabet: How lyrics are spelt: "bytes" of UTF-8, or the paper's "characters", of which
+            its model of 1 billion parameters has "characters_1b".
         hops: How far a window moves on from one to the next at every level, lowest first, as a
             share of its context.
         temperatures: Spread of the draws at every level, lowest first; the paper's is 0.99.
@@ -151,7 +152,12 @@ class JukeboxConfig:
             wanted = self.upsamplers[level].frames  # so windows lie alike, whoever fills them
             frames = wanted if masked is None else masked.frames
             require(frames == wanted, f"context of masked {level}", frames, f"{wanted}")
-        require(self.alphabet in ALPHABETS, "alphabet", self.alphabet, f"one of {ALPHABETS}")
+        require(self.alphabet in ALPHABETS, "alphabet", self.alphabet, f"one of {tuple(ALPHABETS)}")
+        if self.prior.lyrics is not None:
+            # Tokens beyond the table would fail late, or be read as codes of the music.
+            symbols, spelt = self.prior.lyrics.symbols, vocabulary_of(self.alphabet).symbols
+            wanted = f"at least {spelt}, as many as the alphabet {self.alphabet!r} has"
+            require(symbols >= spelt, "prior.lyrics.symbols", symbols, wanted)
         for name, table in (("artists", self.artists), ("genres", self.genres)):
             rows = getattr(self.prior.labels, name)
             fit = 1 <= len(table) <= rows and table[0] == UNKNOWN

@@ -2,6 +2,7 @@
 
     CharacterVocabulary   the paper's: Latin letters, figures, punctuation
     ByteVocabulary        UTF-8: every language there is
+    vocabulary_of         the alphabet that a configuration names
     LinearTiming          characters spread evenly over the song (the paper's heuristic)
     SungTiming            where each syllable is sung, for songs that say so
     lyric_window          the tokens for one window of music
@@ -16,7 +17,7 @@ times it holds every word sung in the window if there is room, which the midpoin
 import unicodedata
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -116,6 +117,19 @@ class ByteVocabulary(LyricVocabulary):
         """What the bytes spell; a mark where they spell nothing, as a model's own may."""
         spelt = bytes(token - 1 for token in tokens if token != PADDING)
         return spelt.decode("utf-8", errors="replace")
+
+
+ALPHABETS: dict[str, Callable[[], LyricVocabulary]] = {
+    "bytes": ByteVocabulary,
+    "characters": CharacterVocabulary,
+    "characters_1b": lambda: CharacterVocabulary(PAPER_CHARACTERS.replace("+", "")),
+}
+"""By the name that `JukeboxConfig.alphabet` has."""
+
+
+def vocabulary_of(alphabet: str) -> LyricVocabulary:
+    """The alphabet of that name, one of `ALPHABETS`."""
+    return ALPHABETS[alphabet]()
 
 
 # ------------------------------------------------------------------ when which token is sung

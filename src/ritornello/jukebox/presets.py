@@ -94,22 +94,26 @@ def paper() -> JukeboxConfig:
         beta2=0.925,
         weight_decay=0.002,
     )
-    whole = _published(prior_presets.paper_5b_lyrics(), upsampler, vqvae_presets.PAPER_BATCH)
+    top = prior_presets.paper_5b_lyrics()
+    whole = _published(top, upsampler, vqvae_presets.PAPER_BATCH, alphabet="characters")
     training = replace(
         whole.training,
         prior=prior,
         upsamplers=(replace(upsampler, batch=184, steps=279_000), upsampler),
     )
-    return replace(whole, training=training, alphabet="characters")
+    return replace(whole, training=training)
 
 
-def _published(prior: PriorConfig, transformer: StageConfig, vqvae_batch: int) -> JukeboxConfig:
+def _published(
+    prior: PriorConfig, transformer: StageConfig, vqvae_batch: int, alphabet: str = "bytes"
+) -> JukeboxConfig:
     """The paper's autoencoders and upsamplers under `prior`."""
     vqvae = StageConfig(batch=vqvae_batch, steps=384_618)
     return JukeboxConfig(
         vqvae=vqvae_presets.paper(),
         prior=prior,
         upsamplers=(prior_presets.paper_upsampler(0), prior_presets.paper_upsampler(1)),
+        alphabet=alphabet,
         training=TrainingConfig(
             vqvaes=(vqvae, vqvae, vqvae), prior=transformer, upsamplers=(transformer, transformer)
         ),

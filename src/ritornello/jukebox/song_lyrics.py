@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from ritornello.data.corpus import Recording
 from ritornello.errors import DataError
 from ritornello.jukebox.lyrics import (
-    ByteVocabulary,
-    CharacterVocabulary,
     LinearTiming,
     LyricTiming,
-    LyricVocabulary,
     Spelt,
     Sung,
     SungTiming,
     composed,
+    vocabulary_of,
 )
 
 
@@ -41,11 +39,6 @@ class SongLyrics:
     spelt: Spelt
     timing: LyricTiming
     sung: tuple[Sung, ...] = ()
-
-
-def vocabulary_of(alphabet: str) -> LyricVocabulary:
-    """The alphabet of that name: "bytes" or "characters"."""
-    return ByteVocabulary() if alphabet == "bytes" else CharacterVocabulary()
 
 
 def evenly(text: str, alphabet: str, total_s: float) -> SongLyrics:
