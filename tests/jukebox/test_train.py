@@ -187,6 +187,7 @@ def test_stopped_in_every_stage_and_resumed_equals_unbroken(trained, tmp_path):
         assert all(torch.equal(tensor, whole[name]) for name, tensor in mine.items())
 
 
+@pytest.mark.slow
 def test_autoencoders_are_taken_over_and_codes_keep_their_meaning(trained, tmp_path):
     before = model_files(trained.model)
     for given in ({"from_codec": str(trained.model)}, {"from_model": str(trained.model)}):
