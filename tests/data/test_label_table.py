@@ -203,6 +203,10 @@ def test_lyrics_of_a_side_car_are_kept_as_they_are_needed(folder, save, manifest
         ({"lyrics": ["la"]}, "lyrics is .*; expected a text, or an object"),
         ({"lyrics": {"text": "la", "sung": 3}}, "lyrics is .*; expected a text, or an object"),
         ({"lyrics": {"text": "la", "sung": [{}]}}, "a syllable is {}; expected an object with"),
+        (
+            {"lyrics": {"text": "la", "sung": [{"start_s": 0, "end_s": 1, "begin": 0, "end": 3}]}},
+            "a syllable is characters 0 to 3 of lyrics; .* <= 2, the length",
+        ),
         ({"artist": {"name": "A"}}, "artist is .*; expected a text"),
         ({"artist": 3}, "artist is 3; expected a text"),
     ],

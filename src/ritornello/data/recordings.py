@@ -24,6 +24,7 @@ Other keys are left to whoever wrote them.
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -243,7 +244,8 @@ def checked_lyrics(lyrics: Any, where: str) -> Lyrics | None:
         case str():
             return timed_lines(lyrics) or (lyrics if lyrics.strip() else None)
         case {"text": str(text), "sung": list(sung)} if sung:
-            return {"text": text, "sung": [_syllable(one, where) for one in sung]}
+            length = len(unicodedata.normalize("NFC", text))
+            return {"text": text, "sung": [_syllable(one, where, length) for one in sung]}
         case {"text": str(text)} if not lyrics.get("sung"):
             return text if text.strip() else None
     raise DataError(
@@ -252,15 +254,21 @@ def checked_lyrics(lyrics: Any, where: str) -> Lyrics | None:
     )
 
 
-def _syllable(one: Any, where: str) -> dict[str, float]:
+def _syllable(one: Any, where: str, length: int) -> dict[str, float]:
     try:
         times = {name: float(one[name]) for name in ("start_s", "end_s")}
-        return times | {name: int(one[name]) for name in ("begin", "end")}
+        places = {name: int(one[name]) for name in ("begin", "end")}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{where}: a syllable is {str(one)[:80]}; expected an object with numbers start_s, "
             "end_s, begin, end"
         ) from error
+    if not 0 <= places["begin"] <= places["end"] <= length:
+        raise DataError(
+            f"{where}: a syllable is characters {places['begin']} to {places['end']} of lyrics; "
+            f"expected 0 <= begin <= end <= {length}, the length of the text (composed, NFC)"
+        )
+    return times | places
 
 
 def _text(content: Mapping[str, Any], key: str, where: str) -> str | None:

@@ -4,7 +4,7 @@
     small    16 kHz, hops 8, 32, 128: two processor cores, some hours; fits into 14 MB
     masked   the same, with upsamplers besides that fill a window in a few passes
     songs    the same as small, told lyrics
-    base     44.1 kHz, the paper's autoencoders, 162 million parameters on top: one GPU, some days
+    base     44.1 kHz, the paper's autoencoders, 162 million parameters on top: for a GPU
     paper    as published: 5 billion parameters with lyrics on top
 
 Numbers of the last are those of appendix B. What two cores train has rates and batches of our own

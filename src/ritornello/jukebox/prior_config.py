@@ -143,6 +143,7 @@ class LabelsConfig:
             guided. Deviation: the released models were trained without.
         held: Whether a prior is told them at every code. Deviation: the released models are told
             once, at the start, which factorised attention forgets for long before it learns not to.
+            Upsamplers are told once whatever this says.
     """
 
     artists: int = 4111

@@ -137,7 +137,7 @@ def small_transformer(
 
 
 def small() -> PriorConfig:
-    """8.2 s of context at 16 kHz; an hour."""
+    """8.2 s of context at 16 kHz."""
     return PriorConfig(
         codes=SMALL_CODES,
         frame_rate_hz=16_000 / 128,

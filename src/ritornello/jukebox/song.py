@@ -3,12 +3,15 @@
     request.labels     rows of artist and genres; a name without a row is refused, the nearest named
     request.lyrics     spelt once; every window of music gets its window of them
     request.form       letters on the frames of the top level; one that returns is recalled
-    time               where each window lies in a song of how many seconds
+    time               where each window lies in a song of how many seconds; without end it stands
+                       still in the middle, or begins again where there are lyrics to sing
 
 Sections 4.1 and 4.2 of the paper. Forms are ours: `conditions.py` and `RecallConfig` say how a
 prior is reminded of the last section with the same letter.
 """
 
+import logging
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -25,13 +28,15 @@ from ritornello.jukebox.labels import MISSING, UNKNOWN_ID, Vocabulary, asked_gen
 from ritornello.jukebox.lyrics import lyric_window, no_lyrics
 from ritornello.jukebox.prior_config import LyricsConfig
 from ritornello.jukebox.song_lyrics import SongLyrics, evenly
-from ritornello.jukebox.windows import Tape, Window
+from ritornello.jukebox.windows import Tape, Window, context_for
+
+logger = logging.getLogger(__name__)
 
 ENDLESS_S = 180.0
 """Length that a model is told of a piece without end."""
 
 HELD_AT = 0.5
-"""Share of its length at which the time told of an endless piece stands still."""
+"""Share of its length at which the time told of an endless piece without words stands still."""
 
 ARTIST_LABELS = ("artist", "composer")
 ARTIST, GENRE = "artist", "genre"
@@ -94,7 +99,8 @@ def sung_lyrics(text: str, config: JukeboxConfig, total_s: float) -> SongLyrics:
 
     Raises:
         CapabilityError: The model does not sing.
-        ConfigError: No letter is in its alphabet, or there are too many for the time.
+        ConfigError: They are blank, no letter is in the model's alphabet, or there are too many for
+            the time.
     """
     lyrics = config.prior.lyrics
     if lyrics is None:
@@ -102,6 +108,8 @@ def sung_lyrics(text: str, config: JukeboxConfig, total_s: float) -> SongLyrics:
             "this model was trained without lyrics, so it cannot sing. Use a model that was "
             "trained with them: `ritornello train jukebox --preset songs` makes one."
         )
+    if all(unicodedata.category(letter)[0] in "ZC" for letter in text):  # spaces and controls
+        raise ConfigError(f"the lyrics are blank, {text[:20]!r}; expected words, or no lyrics")
     sung = evenly(text, config.alphabet, total_s)
     count, context_s = len(sung.spelt.tokens), config.prior.context_s
     if not count:
@@ -160,6 +168,16 @@ class Form:
                 return start + offset if is_there else NOTHING
         raise AssertionError("a letter returns after one round at the latest")
 
+    def returns(self) -> list[tuple[str, int]]:
+        """Letter of every section that returns once through, and how many frames after the last."""
+        starts = [self.first + start for start in accumulate((0, *self.lengths[:-1]))]
+        sources = map(self.recalled_from, starts)
+        return [
+            (letter, start - source)
+            for letter, start, source in zip(self.letters, starts, sources, strict=True)
+            if source != NOTHING
+        ]
+
     def recalled(self, start: int, frames: int, tape: Tape) -> Int64[Tensor, "1 frames"]:
         """For the frames from `start` on the codes that return in them, as far as they are there.
 
@@ -193,19 +211,32 @@ def form_of(sections: Sequence[Section], config: JukeboxConfig, first: int) -> F
     prior = config.prior
     if prior.recall is None:
         raise CapabilityError(
-            "this model was trained without recall, so no section returns in its music. Use a "
-            "model whose configuration has prior.recall."
+            "this model was trained without recall, so no section returns in its music. Use one "
+            "that was trained with it: `ritornello train jukebox --preset small` makes one."
         )
     lengths = [
         round((prior.context_s if section.seconds is None else section.seconds) * rate_hz)
         for section in sections
         for rate_hz in [prior.frame_rate_hz]
     ]
-    return Form(
+    form = Form(
         letters=tuple(section.letter for section in sections),
         lengths=tuple(max(1, length) for length in lengths),
         first=first,
     )
+    hop = context_for(prior.frames, config.hops[-1]).hop
+    for letter, back in form.returns():
+        if back < hop:
+            rate_hz = prior.frame_rate_hz
+            logger.warning(
+                "section %s returns after %.3g s, while it is still being drawn: only part of it "
+                "is recalled. Sections that begin %.3g s after those they repeat are whole.",
+                letter,
+                back / rate_hz,
+                hop / rate_hz,
+            )
+            break
+    return form
 
 
 # ------------------------------------------------------------------ all of it
@@ -219,7 +250,7 @@ class Song:
         config: Of the model.
         labels: Rows for one song.
         total_s: Its length as the model is told.
-        is_endless: Whether the time told stands still before the end.
+        is_endless: Whether the time told never comes to the end.
         skipped_s: Seconds of it before the first code.
         sung: Lyrics; None for none.
         form: Sections; None for a piece in one.
@@ -237,7 +268,7 @@ class Song:
         """What the prior is told for a window, of the codes that there are."""
         prior = self.config.prior
         start_s = self.skipped_s + window.start / prior.frame_rate_hz
-        told_s = min(start_s, HELD_AT * self.total_s) if self.is_endless else start_s
+        told_s = self._told_s(start_s)
         form, recalled = self.form, None
         if form is not None:
             recalled = form.recalled(window.start, prior.frames, tape)
@@ -245,9 +276,18 @@ class Song:
             self.labels,
             total_s=torch.tensor([self.total_s]),
             start_s=torch.tensor([told_s]),
-            lyrics=self._lyrics(start_s),
+            lyrics=self._lyrics(told_s),
             recalled=recalled,
         )
+
+    def _told_s(self, start_s: float) -> float:
+        """Where the model is told that a window begins, of which lyrics are those sung there."""
+        if not self.is_endless:
+            return start_s
+        if self.sung is None:
+            return min(start_s, HELD_AT * self.total_s)
+        turn_s = self.total_s - self.config.prior.context_s  # no song had a window begin later
+        return start_s % turn_s if turn_s > 0 else 0.0
 
     def _lyrics(self, start_s: float) -> Int64[Tensor, "1 lyrics"] | None:
         """The lyrics around a window of music; padding alone for music without."""
