@@ -20,7 +20,13 @@ from ritornello.jukebox.presets import PRESETS, nano
 from ritornello.jukebox.prior_config import LyricsConfig, merged_order
 from ritornello.jukebox.prior_presets import small_transformer
 from ritornello.jukebox.recordings import CodeCorpus, KnownMusic
-from ritornello.jukebox.train import needed_by, resolved_config, run_training, with_names
+from ritornello.jukebox.train import (
+    needed_by,
+    resolved_config,
+    run_training,
+    warn_of_nothing_learnt,
+    with_names,
+)
 from ritornello.jukebox.train_codes import PriorStage, UpsamplerStage
 from ritornello.jukebox.train_vqvae import VqVaeStage, mixed
 from ritornello.training.distributed import World
@@ -73,6 +79,15 @@ def test_figures_are_of_what_was_learnt(trained):
     for stage in ("prior", "upsampler0"):
         assert 0 < figures[stage]["unigram_bits"] <= 5.001 + 1
         assert 0 < figures[stage]["bits"] < 8
+
+
+def test_stages_that_learnt_nothing_are_named(caplog):
+    learnt = {"bits": 3.0, "unigram_bits": 4.0}
+    warn_of_nothing_learnt({"prior": learnt, "vqvae0": {"perplexity": 9.0}, "other": {"bits": 1}})
+    assert not caplog.messages
+    warn_of_nothing_learnt({"prior": learnt | {"bits": 4.7}, "vqvae1": {"perplexity": 1.0}})
+    assert "prior needs 4.70 bits per code, and their frequencies alone 4.00" in caplog.text
+    assert "vqvae1 uses hardly more than one code" in caplog.text
 
 
 def test_the_card_tells_the_model_and_the_music(trained):

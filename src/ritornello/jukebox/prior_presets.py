@@ -159,7 +159,7 @@ def small_lyrics() -> PriorConfig:
 
 
 def small_upsampler(depth: int) -> UpsamplerConfig:
-    """Four codes for every code above; half an hour."""
+    """Four codes for every code above."""
     return UpsamplerConfig(
         codes=SMALL_CODES,
         codes_above=SMALL_CODES,

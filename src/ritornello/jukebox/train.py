@@ -10,7 +10,7 @@ alone; `--from MODEL --unfreeze-codec` goes on training everything from its weig
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,9 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_PRESET = "small"
 
+ONE_CODE = 1.5
+"""Perplexity of codes below which one of them is nearly all that is used."""
+
 
 def run_training(options: TrainOptions) -> dict[str, Any]:
     """Do what `ritornello train jukebox` was asked; the JSON result.
@@ -90,6 +93,8 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
         time_limit_s=options.time_limit_s,
         extend_s=options.extend_s,
     )
+    if is_first:
+        warn_of_nothing_learnt(result.figures)
     if result.finished and (run.model / PRIOR).is_dir() and is_first:
         with whole_folder(run.model, keep=True) as folder:
             told = told_of_all(result, every, run)
@@ -98,6 +103,27 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
             )
             write_checksums(folder)
     return {"run": str(run.path), "model": str(run.model)} | asdict(result)
+
+
+def warn_of_nothing_learnt(figures: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Name stages that know less than how frequent codes are, or that use one code alone."""
+    for stage, told in figures.items():
+        bits, unigram_bits = told.get("bits"), told.get("unigram_bits")
+        if bits is not None and unigram_bits is not None and bits > unigram_bits:
+            logger.warning(
+                "%s needs %.2f bits per code, and their frequencies alone %.2f: it has learnt "
+                "nothing of the music yet. Train it for longer with --extend.",
+                stage,
+                bits,
+                unigram_bits,
+            )
+        perplexity = told.get("perplexity")
+        if perplexity is not None and perplexity < ONE_CODE:
+            logger.warning(
+                "%s uses hardly more than one code, so what is made of its codes sounds alike. "
+                "Begin a run with more time, or more music.",
+                stage,
+            )
 
 
 def summary(config: JukeboxConfig) -> str:
