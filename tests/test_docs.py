@@ -16,6 +16,7 @@ from ritornello.cli.main import main
 from ritornello.errors import ConfigError
 from ritornello.interfaces import Audio
 from tests.ada.stacks import drawn_stack
+from tests.jukebox.players import drawn_jukebox
 from tests.markdown import (
     ROOT,
     anchors,
@@ -98,6 +99,7 @@ def home(nano_model, tmp_path, monkeypatch):
     recordings.mkdir()
     shutil.copytree(nano_model, box / "piano")
     drawn_stack(2).save(box / "ada-piano")
+    drawn_jukebox(levels=3).save(box / "jukebox-piano")
     draw = np.random.default_rng(0)
     for name in ("one", "two"):
         samples = 0.1 * draw.standard_normal((2, 44100)).astype(np.float32)
