@@ -56,7 +56,7 @@ def _loss_at_16_khz() -> LossConfig:
 
 
 def small_vqvae() -> VqVaeConfig:
-    """Two cores, three quarters of an hour for all levels.
+    """For two cores; an hour made the shipped levels (LOG.md).
 
     Codes of few dimensions that follow their queries fast: with the paper's 64 and 0.99 queries and
     codes lose each other before they have settled (LOG.md).
