@@ -17,10 +17,11 @@ from ritornello.ada.config import StackConfig
 from ritornello.ada.presets import PRESETS
 from ritornello.ada.train_levels import LevelStage, PriorStage, stack_symbols
 from ritornello.checkpoint import saved_config, whole_folder, write_checksums
-from ritornello.config import from_dict, nearest, to_dict, with_overrides
+from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError
 from ritornello.interfaces import Stage
+from ritornello.training import setup
 from ritornello.training.card import write_run_card
 from ritornello.training.estimate import estimate_chain
 from ritornello.training.loop import train_chain
@@ -39,8 +40,6 @@ from ritornello.training.taken import (
     refuse_other_shapes,
     take_components,
 )
-
-DEFAULT_PRESET = "small"
 
 
 def run_training(options: TrainOptions) -> dict[str, Any]:
@@ -103,32 +102,21 @@ def summary(stack: StackConfig) -> str:
 def resolved_config(
     options: TrainOptions, known: dict[str, Any] | None, start: Path | None
 ) -> StackConfig:
-    """The stack to train: the run's own, the preset's or the one started from, with overrides."""
-    if options.preset is not None and options.from_model is not None:
-        raise ConfigError(
-            f"--preset {options.preset} and --from were both given; --from brings its own sizes. "
-            "Leave --preset out, or take the levels alone with --from-codec."
-        )
-    preset = options.preset or DEFAULT_PRESET
-    if preset not in PRESETS:
-        raise ConfigError(f"ada has no preset {preset!r}; {nearest(preset, PRESETS)}")
-    if known is not None and options.preset is None:
-        stack = from_dict(StackConfig, known["config"])
-    elif options.from_model is not None and start is not None:
-        stack = saved_config(start, "ada", StackConfig)
-    elif start is not None:
-        theirs = saved_config(start, "ada", StackConfig)
-        ours = PRESETS[preset]()
-        symbols = theirs.levels[-1].quantiser.codes if theirs.levels else ours.prior.symbols
-        stack = replace(
-            ours,
-            sample_rate=theirs.sample_rate,
-            levels=theirs.levels,
-            prior=replace(ours.prior, symbols=symbols),
-        )
-    else:
-        stack = PRESETS[preset]()
-    return with_overrides(stack, options.overrides)
+    """The stack to train; see `training.setup`."""
+    return setup.resolved_config(
+        options, known, start, system="ada", presets=PRESETS, with_codec_of=_with_levels_of
+    )
+
+
+def _with_levels_of(theirs: StackConfig, ours: StackConfig) -> StackConfig:
+    """`ours` with the rate and the levels of `theirs`, and a prior of their topmost codes."""
+    symbols = theirs.levels[-1].quantiser.codes if theirs.levels else ours.prior.symbols
+    return replace(
+        ours,
+        sample_rate=theirs.sample_rate,
+        levels=theirs.levels,
+        prior=replace(ours.prior, symbols=symbols),
+    )
 
 
 def taken_levels(options: TrainOptions, stack: StackConfig, start: Path | None) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ritornello.checkpoint import saved_config, whole_folder, write_checksums
-from ritornello.config import from_dict, nearest, to_dict, with_overrides
+from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError
 from ritornello.interfaces import Stage
@@ -30,6 +30,7 @@ from ritornello.jukebox.train_codes import CodeStage, PriorStage, UpsamplerStage
 from ritornello.jukebox.train_decoder import DecoderStage, decoder_name
 from ritornello.jukebox.train_masked import MaskedStage
 from ritornello.jukebox.train_vqvae import VqVaeStage
+from ritornello.training import setup
 from ritornello.training.card import write_run_card
 from ritornello.training.estimate import estimate_chain
 from ritornello.training.loop import train_chain
@@ -51,7 +52,6 @@ from ritornello.training.taken import (
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PRESET = "small"
 
 ONE_CODE = 1.5
 """Perplexity of codes below which one of them is nearly all that is used."""
@@ -146,25 +146,15 @@ def summary(config: JukeboxConfig) -> str:
 def resolved_config(
     options: TrainOptions, known: dict[str, Any] | None, start: Path | None
 ) -> JukeboxConfig:
-    """The model to train: the run's own, the preset's or the one started from, with overrides."""
-    if options.preset is not None and options.from_model is not None:
-        raise ConfigError(
-            f"--preset {options.preset} and --from were both given; --from brings its own sizes. "
-            "Leave --preset out, or take the autoencoders alone with --from-codec."
-        )
-    preset = options.preset or DEFAULT_PRESET
-    if preset not in PRESETS:
-        raise ConfigError(f"jukebox has no preset {preset!r}; {nearest(preset, PRESETS)}")
-    if known is not None and options.preset is None:
-        config = from_dict(JukeboxConfig, known["config"])
-    elif options.from_model is not None and start is not None:
-        config = saved_config(start, "jukebox", JukeboxConfig)
-    elif start is not None:
-        theirs, ours = saved_config(start, "jukebox", JukeboxConfig), PRESETS[preset]()
-        config = replace(ours, vqvae=theirs.vqvae)
-    else:
-        config = PRESETS[preset]()
-    return with_overrides(config, options.overrides)
+    """The model to train; see `training.setup`."""
+    return setup.resolved_config(
+        options,
+        known,
+        start,
+        system="jukebox",
+        presets=PRESETS,
+        with_codec_of=lambda theirs, ours: replace(ours, vqvae=theirs.vqvae),
+    )
 
 
 def with_names(config: JukeboxConfig, corpus: Corpus) -> JukeboxConfig:

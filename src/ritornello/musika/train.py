@@ -8,14 +8,13 @@ on the new music before the GAN. Encoders never change then, so latents keep the
 """
 
 import os
-import shutil
 from dataclasses import asdict, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ritornello.checkpoint import saved_config, whole_folder, write_checksums, write_config
-from ritornello.config import from_dict, to_dict, with_overrides
+from ritornello.checkpoint import saved_config, whole_folder, write_checksums
+from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus
 from ritornello.errors import ConfigError, DataError
 from ritornello.interfaces import Stage
@@ -25,6 +24,7 @@ from ritornello.musika.presets import PRESETS
 from ritornello.musika.recordings import AudioBlocks
 from ritornello.musika.train_codec import Level1Stage, Level2Stage, SharpenStage
 from ritornello.musika.train_gan import GanStage
+from ritornello.training import setup
 from ritornello.training.card import write_run_card
 from ritornello.training.estimate import estimate_chain
 from ritornello.training.loop import train_chain
@@ -37,8 +37,8 @@ from ritornello.training.setup import (
     told_of_all,
     usable_corpus,
 )
+from ritornello.training.taken import refuse_other_shapes, take_components
 
-DEFAULT_PRESET = "small"
 CODEC = ("level1", "level2")
 
 
@@ -71,7 +71,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     run.begin("musika", to_dict(config), seed, lambda old: to_dict(from_dict(MusikaConfig, old)))
     is_first = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes the model
     if start is not None and is_first:
-        take_codec(start, run, config)
+        take_components(start, CODEC, run, "musika", to_dict(config))
     result = train_chain(
         stages, run, seed=seed, time_limit_s=options.time_limit_s, extend_s=options.extend_s
     )
@@ -95,23 +95,10 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
 def resolved_config(
     options: TrainOptions, known: dict[str, Any] | None, start: Path | None
 ) -> MusikaConfig:
-    """The model to train: the run's own, the preset's or the one started from, with overrides."""
-    if options.preset is not None and options.from_model is not None:
-        raise ConfigError(
-            f"--preset {options.preset} and --from were both given; --from brings its own sizes. "
-            "Leave --preset out, or take the codec alone with --from-codec."
-        )
-    if known is not None and options.preset is None:
-        config = from_dict(MusikaConfig, known["config"])
-    elif options.from_model is not None and start is not None:
-        config = saved_config(start, "musika", MusikaConfig)
-    elif start is not None:
-        config = _with_codec_of(
-            saved_config(start, "musika", MusikaConfig), PRESETS[options.preset or DEFAULT_PRESET]()
-        )
-    else:
-        config = PRESETS[options.preset or DEFAULT_PRESET]()
-    return with_overrides(config, options.overrides)
+    """The model to train; see `training.setup`."""
+    return setup.resolved_config(
+        options, known, start, system="musika", presets=PRESETS, with_codec_of=_with_codec_of
+    )
 
 
 def _with_codec_of(theirs: MusikaConfig, ours: MusikaConfig) -> MusikaConfig:
@@ -158,12 +145,7 @@ def refuse_misfit(start: Path, config: MusikaConfig, *, with_generator: bool) ->
     if with_generator:
         pairs["gan.controls"] = config.gan.controls, theirs.gan.controls
         pairs["generator"] = config.generator, theirs.generator
-    for name, (ours, other) in pairs.items():
-        if ours != other:
-            raise ConfigError(
-                f"{name} is {ours}, {start} has {other}; weights cannot be taken over into "
-                "another shape. Leave that setting as it is, or train without them."
-            )
+    refuse_other_shapes(start, pairs)
 
 
 def refuse_other_beginning(run: RunFolder, start: Path | None) -> None:
@@ -183,17 +165,6 @@ def refuse_other_beginning(run: RunFolder, start: Path | None) -> None:
             f"{run.path} has taken its codec over from another model; repeat the --from or "
             "--from-codec it was begun with to resume it."
         )
-
-
-def take_codec(start: Path, run: RunFolder, config: MusikaConfig) -> None:
-    """Copy the codec of `start` into the run's model, once."""
-    if all((run.model / name).is_dir() for name in CODEC):
-        return
-    with whole_folder(run.model, keep=True) as folder:
-        for name in CODEC:
-            shutil.copytree(start / name, folder / name)
-        write_config(folder, "musika", to_dict(config))
-        write_checksums(folder)
 
 
 def chain(

@@ -1,11 +1,13 @@
 """What every system's `train` does around the loop: the model to start from, the data, figures."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-from ritornello.checkpoint import find_model, verify
+from ritornello.checkpoint import find_model, saved_config, verify
+from ritornello.config import from_dict, nearest, with_overrides
 from ritornello.data.corpus import Corpus, scan
 from ritornello.data.jobs import Progress, exclusive
 from ritornello.errors import ConfigError, DataError
@@ -13,6 +15,10 @@ from ritornello.interfaces import Stage
 from ritornello.training.loop import ChainResult
 from ritornello.training.options import TrainOptions
 from ritornello.training.run import RunFolder
+
+DEFAULT_PRESET = "small"
+
+ConfigT = TypeVar("ConfigT")
 
 
 def starting_model(options: TrainOptions) -> Path | None:
@@ -23,6 +29,46 @@ def starting_model(options: TrainOptions) -> Path | None:
     folder = find_model(name)
     verify(folder)
     return folder
+
+
+def resolved_config(
+    options: TrainOptions,
+    known: Mapping[str, Any] | None,
+    start: Path | None,
+    *,
+    system: str,
+    presets: Mapping[str, Callable[[], ConfigT]],
+    with_codec_of: Callable[[ConfigT, ConfigT], ConfigT],
+) -> ConfigT:
+    """The model to train: the run's own, a preset's or the one started from, with overrides.
+
+    Args:
+        options: What was asked.
+        known: Settings of the run; None for a new one.
+        start: Model to start from, if any.
+        system: Whose presets these are.
+        presets: By name; "small" when none is named.
+        with_codec_of: Called with the model started from and with a preset: the latter with the
+            codec of the former.
+
+    Raises:
+        ConfigError: Settings that contradict each other, or no such preset or setting.
+    """
+    if options.preset is not None and options.from_model is not None:
+        raise ConfigError(
+            f"--preset {options.preset} and --from were both given; --from brings its own sizes. "
+            "Leave --preset out, or take the codec alone with --from-codec."
+        )
+    preset = options.preset or DEFAULT_PRESET
+    if preset not in presets:
+        raise ConfigError(f"{system} has no preset {preset!r}; {nearest(preset, presets)}")
+    config = presets[preset]()
+    if known is not None and options.preset is None:
+        config = from_dict(type(config), known["config"])
+    elif start is not None:
+        theirs = saved_config(start, system, type(config))
+        config = theirs if options.from_model is not None else with_codec_of(theirs, config)
+    return with_overrides(config, options.overrides)
 
 
 def usable_corpus(options: TrainOptions, run: RunFolder) -> Corpus:
