@@ -26,6 +26,7 @@ from ritornello.jukebox.code_transformer import (
     CodeModel,
     CodeTransformer,
     LevelCodes,
+    Logits,
     Memory,
     PerToken,
     Start,
@@ -237,6 +238,14 @@ class EncoderPrior(TopPrior):
 # ------------------------------------------------------------------ one merged sequence
 
 
+@dataclass(frozen=True, kw_only=True)
+class Guided:
+    """What a prior predicts, and where one head looked meanwhile: (batch, frames, lyrics)."""
+
+    predicted: Predicted
+    weights: Float[Tensor, "batch frames lyrics"]
+
+
 class MergedPrior(TopPrior):
     """Lyrics, then codes, in one alphabet: letters first.
 
@@ -254,13 +263,28 @@ class MergedPrior(TopPrior):
 
     def forward(self, codes: LevelCodes, conditions: Conditions) -> Predicted:
         """Logits of every code and every lyric token."""
-        lyrics = told_lyrics(conditions)
-        tokens, start, told = self.sequence(codes, conditions)
-        logits = self.transformer(tokens, start, told)
+        logits = self.transformer(*self.sequence(codes, conditions))
+        return self.parted(logits, told_lyrics(conditions).shape[1])
+
+    def parted(self, logits: Logits, lyrics: int) -> Predicted:
+        """The lyrics' logits and the codes', each in its own alphabet."""
         return Predicted(
-            codes=logits[:, lyrics.shape[1] :, self.first_code :],
-            lyrics=logits[:, : lyrics.shape[1], : self.first_code],
+            codes=logits[:, lyrics:, self.first_code :],
+            lyrics=logits[:, :lyrics, : self.first_code],
         )
+
+    def guided(self, codes: LevelCodes, conditions: Conditions, layer: int, head: int) -> Guided:
+        """As `forward`, and how much each code's step takes from each letter by that head."""
+        lyrics = told_lyrics(conditions).shape[1]
+        tokens, start, told = self.sequence(codes, conditions)
+        x = self.transformer.hidden(tokens, start, told, layer=layer)
+        weights = self._weights_at(x, layer)[:, head, lyrics:, :lyrics]
+        logits = self.transformer.to_logits(self.transformer.trunk.go_on(layer, x), told)
+        return Guided(predicted=self.parted(logits, lyrics), weights=weights)
+
+    def _weights_at(self, x: PerToken, layer: int) -> Float[Tensor, "batch heads steps seen"]:
+        block = self.transformer.trunk.blocks[layer]
+        return cast(CausalAttention, block.attention).weights(block.norm_attention(x))
 
     def sequence(
         self, codes: LevelCodes, conditions: Conditions
@@ -291,9 +315,7 @@ class MergedPrior(TopPrior):
         lyrics = told_lyrics(conditions).shape[1]
         tokens, start, told = self.sequence(codes, conditions)
         x = self.transformer.hidden(tokens, start, told, layer=layer)
-        block = self.transformer.trunk.blocks[layer]
-        attention = cast(CausalAttention, block.attention)
-        return attention.weights(block.norm_attention(x))[:, :, lyrics:, :lyrics]
+        return self._weights_at(x, layer)[:, :, lyrics:, :lyrics]
 
 
 # ------------------------------------------------------------------ building

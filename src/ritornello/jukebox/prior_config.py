@@ -182,6 +182,30 @@ class TimingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuidedConfig:
+    """One head that is shown in training what is being sung; see `guided_attention`.
+
+    Attributes:
+        layer: One that sees the lyrics. Late enough to hear what earlier ones looked at.
+        head: Of that layer.
+        weight: Of the term, relative to the bits per code.
+        slack: Tokens to either side of the sung one that count as well.
+    """
+
+    layer: int
+    head: int = 0
+    weight: float = 0.1
+    slack: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse places that do not exist."""
+        require(self.layer >= 0, "guided.layer", self.layer, "at least 0")
+        require(self.head >= 0, "guided.head", self.head, "at least 0")
+        require(self.weight > 0, "guided.weight", self.weight, "more than 0")
+        require(self.slack >= 0, "guided.slack", self.slack, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LyricsConfig:
     """The words that a prior sings.
 
@@ -191,15 +215,19 @@ class LyricsConfig:
         encoder: A transformer of its own that music layers look at; None for lyrics that stand
             before the music in one merged sequence.
         loss_weight: Of predicting the lyrics themselves, relative to the music.
+        guided: A head that is shown what is being sung, for merged sequences; None as published.
     """
 
     symbols: int = 80
     tokens: int = 512
     encoder: TransformerConfig | None = None
     loss_weight: float = 0.4
+    guided: GuidedConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse windows that do not fit."""
+        merged = self.guided is None or self.encoder is None
+        require(merged, "lyrics.guided", self.guided, "none beside an encoder")
         require(self.symbols >= 2, "lyrics.symbols", self.symbols, "at least 2")
         require(self.tokens >= 1, "lyrics.tokens", self.tokens, "at least 1")
         require(self.loss_weight >= 0, "lyrics.loss_weight", self.loss_weight, "at least 0")
@@ -314,6 +342,14 @@ class PriorConfig:
             told = "some" if wanted else "none, or other lyrics"
             require((name in layers) == wanted, f"layers that look at {name!r}", layers, told)
         require(self.frames >= 1, "lyrics.tokens", self.lyrics_before, "fewer than the context")
+        if self.lyrics is not None and self.lyrics.guided is not None:
+            self._refuse_misplaced(self.lyrics.guided)
+
+    def _refuse_misplaced(self, guided: GuidedConfig) -> None:
+        layers, heads = self.transformer.layers, self.transformer.heads
+        seeing = [index for index, name in enumerate(layers) if name in ("lyrics", "dense")]
+        require(guided.layer in seeing, "lyrics.guided.layer", guided.layer, f"one of {seeing}")
+        require(guided.head < heads, "lyrics.guided.head", guided.head, f"less than {heads}")
 
     @property
     def lyrics_before(self) -> int:

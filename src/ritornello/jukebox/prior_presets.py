@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ritornello.jukebox.prior_config import (
     ConditionerConfig,
+    GuidedConfig,
     LabelsConfig,
     LyricsConfig,
     MaskedConfig,
@@ -154,7 +155,7 @@ def small_lyrics() -> PriorConfig:
     return replace(
         plain,
         transformer=small_transformer(256, merged_order(12, every=4), 4, 36, 32),
-        lyrics=LyricsConfig(symbols=257, tokens=128),
+        lyrics=LyricsConfig(symbols=257, tokens=128, guided=GuidedConfig(layer=7)),
     )
 
 

@@ -30,6 +30,7 @@ from ritornello.errors import DataError
 from ritornello.jukebox.codec import JukeboxCodec, component_name, load_vqvae
 from ritornello.jukebox.conditions import Conditions
 from ritornello.jukebox.config import JukeboxConfig
+from ritornello.jukebox.guided_attention import SILENT, SungTokens, sung_tokens
 from ritornello.jukebox.labels import MISSING, UNKNOWN_ID, Vocabulary, genre_ids
 from ritornello.jukebox.lyrics import LyricWindow, lyric_window, no_lyrics
 from ritornello.jukebox.song_lyrics import SongLyrics, lyrics_of
@@ -206,14 +207,29 @@ class KnownMusic:
         told = self.config.prior.lyrics
         if told is None:
             return None
-        windows: list[LyricWindow] = []
-        for index, start_s in zip(recordings, starts_s, strict=True):
-            song = self.lyrics[index]
-            windows.append(
-                no_lyrics(told.tokens)
-                if song is None
-                else lyric_window(
-                    song.spelt, song.timing, start_s, self.config.prior.context_s, told.tokens
-                )
-            )
+        windows = [
+            self._window(index, start_s)
+            for index, start_s in zip(recordings, starts_s, strict=True)
+        ]
         return torch.tensor([window.tokens for window in windows])
+
+    def _window(self, index: int, start_s: float) -> LyricWindow:
+        """What is told of the lyrics of a recording from `start_s` on."""
+        told, song = self.config.prior.lyrics, self.lyrics[index]
+        assert told is not None, "only models with lyrics are told some"
+        if song is None:
+            return no_lyrics(told.tokens)
+        context_s = self.config.prior.context_s
+        return lyric_window(song.spelt, song.timing, start_s, context_s, told.tokens)
+
+    def sung(self, places: Places, frames: int, frame_rate_hz: float) -> SungTokens:
+        """The token of the lyric windows that is sung at each frame, where times are known."""
+        rows = []
+        for index, frame in zip(places.recordings.tolist(), places.starts.tolist(), strict=True):
+            song, start_s = self.lyrics[index], frame / frame_rate_hz
+            if song is None:
+                rows.append(np.full(frames, SILENT))
+                continue
+            window = self._window(index, start_s)
+            rows.append(sung_tokens(song, window, start_s, frames, frame_rate_hz))
+        return torch.from_numpy(np.stack(rows))

@@ -22,6 +22,7 @@ from torch import nn
 
 from ritornello.checkpoint import write_config
 from ritornello.config import to_dict
+from ritornello.data.tokens import Places
 from ritornello.evaluation.likelihood import unigram, unigram_surprise
 from ritornello.interfaces import Audio, Stage
 from ritornello.jukebox import prior as priors
@@ -41,15 +42,17 @@ from ritornello.jukebox.conditions import (
     without_labels,
 )
 from ritornello.jukebox.config import JukeboxConfig, StageConfig
+from ritornello.jukebox.guided_attention import SungTokens, guided_bits
 from ritornello.jukebox.labels import MISSING
 from ritornello.jukebox.prior import (
     BITS_PER_NAT,
+    MergedPrior,
     TopPrior,
     bits_per_token,
     build_prior,
     prior_losses,
 )
-from ritornello.jukebox.prior_config import LabelsConfig
+from ritornello.jukebox.prior_config import GuidedConfig, LabelsConfig
 from ritornello.jukebox.recordings import CodeCorpus, KnownMusic, LevelCodes
 from ritornello.jukebox.train_vqvae import Losses, stage_optim
 from ritornello.jukebox.upsampler import CodesAbove, Upsampler
@@ -69,11 +72,13 @@ class Excerpt:
         codes: Of the level that is modelled.
         above: Of the level above it; as they are for the topmost.
         conditions: Labels, times and lyrics.
+        sung: The lyric token that is sung at each code, to guide attention by; None for no guide.
     """
 
     codes: LevelCodes
     above: CodesAbove
     conditions: Conditions
+    sung: SungTokens | None = None
 
     def split(self, size: int) -> "list[Excerpt]":
         """Parts of `size` examples."""
@@ -83,7 +88,10 @@ class Excerpt:
     def __getitem__(self, rows: slice) -> "Excerpt":
         """Some of the examples."""
         return Excerpt(
-            codes=self.codes[rows], above=self.above[rows], conditions=self.conditions[rows]
+            codes=self.codes[rows],
+            above=self.above[rows],
+            conditions=self.conditions[rows],
+            sung=None if self.sung is None else self.sung[rows],
         )
 
 
@@ -152,7 +160,13 @@ class CodeStage(Stage):
             codes=codes[:, : self.context],
             above=above[:, : self.context // ratio],
             conditions=self.known.conditions(places, self.music.frame_rate_hz),
+            sung=self.sung(places),
         )
+
+    def sung(self, places: Places) -> SungTokens | None:
+        """What is sung at the codes, for those that are guided by it."""
+        del places
+        return None
 
     def batch(self, draw: torch.Generator) -> Excerpt:
         """Excerpts of the training recordings."""
@@ -248,6 +262,18 @@ class PriorStage(CodeStage):
         """Of the prior."""
         return self.whole.prior.labels
 
+    @property
+    def guide(self) -> GuidedConfig | None:
+        """The head that is shown what is sung, if one is."""
+        lyrics = self.whole.prior.lyrics
+        return None if lyrics is None else lyrics.guided
+
+    def sung(self, places: Places) -> SungTokens | None:
+        """The lyric token of every code, where a head is guided by it."""
+        if self.guide is None:
+            return None
+        return self.known.sung(places, self.context, self.music.frame_rate_hz)
+
     def build(self, init: torch.Generator) -> dict[str, nn.Module]:
         """A fresh prior, or the one to start from."""
         prior = build_prior(self.whole.prior)
@@ -266,7 +292,13 @@ class PriorStage(CodeStage):
             recalled = spoilt(excerpt.codes, config.codes, config.recall, draw)
             told = replace(told, recalled=recalled)
         weight = config.lyrics.loss_weight if config.lyrics is not None else 0.0
-        return prior_losses(prior(excerpt.codes, told), excerpt.codes, told, weight)
+        if self.guide is None or excerpt.sung is None:
+            return prior_losses(prior(excerpt.codes, told), excerpt.codes, told, weight)
+        merged, guide = cast(MergedPrior, prior), self.guide
+        found = merged.guided(excerpt.codes, told, guide.layer, guide.head)
+        losses = prior_losses(found.predicted, excerpt.codes, told, weight)
+        guided = guided_bits(found.weights, excerpt.sung, guide.slack)
+        return losses | {"loss": losses["loss"] + guide.weight * guided, "guided_bits": guided}
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """As for all; besides, what a section costs that is told to return as it was."""

@@ -117,6 +117,12 @@ class Trunk(nn.Module):
             x = block(x, memory)
         return x
 
+    def go_on(self, layer: int, x: Steps, memory: Memory | None = None) -> Steps:
+        """What comes out of the last block when `x` is the input of block `layer`."""
+        for block in self.blocks[layer:]:
+            x = block(x, memory)
+        return self.norm(x)
+
     def initial_state(self, batch: int, like: Tensor, memory: Memory | None = None) -> TrunkState:
         """Nothing seen yet, in the dtype and on the device of `like`.
 
