@@ -106,6 +106,11 @@ class CodeCorpus:
         crops = self._caches[level].gather(places, frames)["codes"]
         return torch.from_numpy(crops.reshape(len(crops), -1).astype(np.int64))
 
+    def whole(self, recording: Recording, level: int) -> LevelCodes:
+        """All codes of one recording, (1, codes)."""
+        codes = self._caches[level].read(recording.id)["codes"]
+        return torch.from_numpy(codes.reshape(1, -1).astype(np.int64))
+
     def split_to_judge(self, frames: int) -> str:
         """The split that figures are made of: "valid" where it holds such an excerpt.
 
