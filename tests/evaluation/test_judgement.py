@@ -164,6 +164,12 @@ def test_the_same_recordings_on_both_sides_are_told(folders):
     assert any("4 recordings on both sides" in told for told in found.warnings)
 
 
+def test_no_metric_of_clips_need_be_asked_where_long_pieces_are_judged(folders):
+    real = clips(folders / "real", 8)
+    judgement = judge(real, real, draw=np.random.default_rng(0), metrics=[])
+    assert not judgement.figures
+
+
 def test_one_clip_is_enough_for_its_own_figures(folders):
     one = clips(folders / "alike", 1)
     found = judge(

@@ -336,7 +336,7 @@ def judge(
             if metrics is not None:
                 raise
             warnings.append(f"No {metric}: {error}")
-    if not figures:
+    if wanted and not figures:
         raise DataError("no metric can judge these clips. " + " ".join(warnings))
     return Judgement(
         name=name or Path(generated.source).stem,
