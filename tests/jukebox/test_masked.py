@@ -15,15 +15,14 @@ from ritornello.jukebox.masked import (
     bits_in_passes,
     hidden_bits,
     initialise,
-    left_hidden,
     masked_bits,
     random_places,
-    schedule,
 )
-from ritornello.jukebox.masked_decoding import MaskedStepper, fill, gumbel
+from ritornello.jukebox.masked_decoding import MaskedStepper, fill
 from ritornello.jukebox.prior_presets import nano_masked, small_masked, small_upsampler
 from ritornello.jukebox.stepping import Stepper, WindowSampler
 from ritornello.jukebox.upsampler import Upsampler
+from ritornello.sampling.passes import gumbel, left_hidden, schedule
 from tests.jukebox.conditions import conditions_for, draw, integers
 from tests.jukebox.test_prior import millions
 

@@ -13,9 +13,7 @@ and 3.3; for audio Borsos et al. 2023, "SoundStorm", and Ziv et al. 2024, "MAGNe
 and how its table lies are as in Jukebox's upsamplers (appendix B.2).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from math import cos, pi
 
 import torch
 from einops import rearrange
@@ -43,6 +41,7 @@ from ritornello.nn.attention import (
 )
 from ritornello.nn.transformer import Block, Mlp, QuickGelu, Trunk
 from ritornello.nn.transformer import initialise as initialise_trunk
+from ritornello.sampling.passes import left_hidden, schedule
 
 Places = Bool[Tensor, "batch frames"]
 
@@ -195,15 +194,6 @@ def initialise(upsampler: MaskedUpsampler, generator: torch.Generator) -> None:
 # ------------------------------------------------------------------ what is learnt
 
 
-def left_hidden(done: float) -> float:
-    """Share of a window that is still hidden when a share `done` of all passes is over.
-
-    The cosine schedule: the first passes, which know least, draw the fewest codes. In training
-    `done` is drawn evenly.
-    """
-    return cos(pi / 2 * done)
-
-
 def random_places(shares: Float[Tensor, " batch"], frames: int, draw: torch.Generator) -> Places:
     """True at a random share of each example's places, one at least; on the CPU."""
     counts = (shares * frames).ceil().clamp(1, frames)
@@ -236,20 +226,6 @@ def hidden_bits(
     hidden = upsampler.hidden(codes.masked_fill(is_hidden, upsampler.mask), told)
     logits = upsampler.to_logits(hidden[is_asked], told[is_asked])
     return functional.cross_entropy(logits, codes[is_asked]) * BITS_PER_NAT
-
-
-def schedule(count: int, passes: int) -> Iterator[int]:
-    """Codes that each pass draws: `count` together, one at least, as many passes as there can be.
-
-    Args:
-        count: Hidden codes of the window.
-        passes: At least 1.
-    """
-    left, passes = count, min(passes, count)
-    for number in range(1, passes + 1):
-        after = min(left - 1, int(left_hidden(number / passes) * count))
-        yield left - after
-        left = after
 
 
 def bits_in_passes(

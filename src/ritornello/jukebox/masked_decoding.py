@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ritornello.errors import ConfigError
 from ritornello.jukebox.code_transformer import LevelCodes, PerToken
-from ritornello.jukebox.masked import MaskedState, MaskedUpsampler, Places, schedule
+from ritornello.jukebox.masked import MaskedState, MaskedUpsampler, Places
 from ritornello.jukebox.stepping import RowCodes
 from ritornello.sampling.filters import draw
+from ritornello.sampling.passes import gumbel, schedule
 
 CHOICE_TEMPERATURE = 4.5
 """Of the noise on confidences before the first pass; it falls to 0 in equal steps. What serves for
@@ -68,12 +69,6 @@ def fill(
         codes.scatter_(1, kept, guesses.gather(1, kept))
         is_hidden.scatter_(1, kept, torch.zeros_like(kept, dtype=torch.bool))
     return codes
-
-
-def gumbel(uniforms: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Numbers in [0, 1) as draws of the standard Gumbel distribution, all finite."""
-    smallest = torch.finfo(uniforms.dtype).tiny
-    return -(-uniforms.clamp(min=smallest).log()).log()
 
 
 class MaskedStepper:
