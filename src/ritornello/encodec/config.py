@@ -108,7 +108,7 @@ class LossWeights:
     commitment: float = 0.25
     adversarial: float = 0.05
     features: float = 0.2
-    adversarial_from: float = 0.3
+    adversarial_from: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class CodecTrainingConfig:
     excerpt_s: float = 1.0
     steps: int = 20_000
     share: float = 1.0
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     warmup_steps: int = 100
     ema: float = 0.99
     discriminator_width: int = 12

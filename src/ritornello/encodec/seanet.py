@@ -210,18 +210,21 @@ def _context(config: EncodecConfig, rates: list[int]) -> int:
 
 @torch.no_grad()
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Fill all weights from `generator`, as the framework would."""
+    """Fill all weights from `generator`: convolutions so that they keep the variance, biases 0.
+
+    Deviation: the framework's own way shrinks the signal by 0.6 in every one of some twenty layers,
+    and short training ends before that is made good.
+    """
     for part in module.modules():
         if isinstance(part, nn.Conv1d | nn.ConvTranspose1d):
-            inputs = part.weight.shape[1] * part.weight.shape[2]
-            if isinstance(part, nn.ConvTranspose1d):
-                inputs = part.weight.shape[0] * 2
-            drawn = torch.empty_like(part.weight).uniform_(
-                -(inputs**-0.5), inputs**-0.5, generator=generator
-            )
+            # Every output of a transposed one is the sum of two taps of every channel.
+            is_faster = isinstance(part, nn.ConvTranspose1d)
+            inputs = 2 * part.in_channels if is_faster else part.in_channels * part.kernel_size[0]
+            bound = (3 / inputs) ** 0.5
+            drawn = torch.empty_like(part.weight).uniform_(-bound, bound, generator=generator)
             part.weight = drawn if is_parametrized(part) else nn.Parameter(drawn)
             if part.bias is not None:
-                nn.init.uniform_(part.bias, -(inputs**-0.5), inputs**-0.5, generator=generator)
+                nn.init.zeros_(part.bias)
         elif isinstance(part, nn.LSTM):
             bound = part.hidden_size**-0.5
             for weight in part.parameters():
