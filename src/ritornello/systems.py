@@ -40,6 +40,12 @@ SYSTEMS: dict[str, SystemEntry] = {
         summary="three VQ-VAEs, a transformer prior and upsamplers; artists, genres, lyrics",
         capabilities=frozenset({"continue", "labels", "lyrics", "form", "stream", "reconstruct"}),
     ),
+    "stemgen": SystemEntry(
+        package="ritornello.stemgen",
+        system_class="StemGen",
+        summary="a masked transformer that listens to a mix and answers with a stem",
+        capabilities=frozenset({"accompany", "reconstruct"}),
+    ),
 }
 
 

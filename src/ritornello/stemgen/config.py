@@ -163,9 +163,8 @@ class TrainingConfig:
         level_weights: How often a level is drawn, relative to the others.
         dropout: Of conditions.
         segment_s: Stretches that a song is cut into before it is encoded.
-        submixes: Contexts that are mixed and encoded for every stretch.
-        context_gain_db: Largest gain or loss of a context.
-        context_noise_db: Level of the noise that is added to contexts.
+        submixes: Contexts that are mixed and encoded for every stretch, once; 0 to mix and encode
+            as pairs are drawn, as published, which wants a GPU.
     """
 
     codec: CodecTrainingConfig = field(default_factory=CodecTrainingConfig)
@@ -181,13 +180,11 @@ class TrainingConfig:
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
     segment_s: float = 16.0
     submixes: int = 6
-    context_gain_db: float = 6.0
-    context_noise_db: float = -66.0
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
         require(self.batch >= 1, "batch", self.batch, "at least 1")
-        require(self.submixes >= 1, "submixes", self.submixes, "at least 1")
+        require(self.submixes >= 0, "submixes", self.submixes, "at least 0")
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to 1")
         is_fair = min(self.level_weights) >= 0 and sum(self.level_weights) > 0
         require(is_fair, "level_weights", self.level_weights, "0 or more, some above")

@@ -112,6 +112,7 @@ def paper() -> StemGenConfig:
             label_smoothing=0.0,
             level_weights=(1.0, 1.0, 1.0, 1.0),
             segment_s=60.0,
+            submixes=0,
         ),
     )
 

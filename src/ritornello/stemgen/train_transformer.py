@@ -10,6 +10,7 @@ come from the mix.
 Axes: (batch, levels, frames) codes.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from torch import Tensor, nn
 
 from ritornello.checkpoint import load_component, load_into, save_component, write_config
 from ritornello.config import from_dict, to_dict
-from ritornello.encodec.codec import EncodecCodec, load_codec
+from ritornello.encodec.codec import CODEC, EncodecCodec, load_codec
 from ritornello.errors import CheckpointError, DataError
 from ritornello.interfaces import Audio, Stage
+from ritornello.shapes import Codes
 from ritornello.stemgen import network as networks
 from ritornello.stemgen.combiner import FREE, NO_STEM, UNHEARD, Conditions
 from ritornello.stemgen.config import DropoutConfig, StemGenConfig
@@ -39,7 +41,9 @@ from ritornello.stemgen.masking import (
 from ritornello.stemgen.network import StemTransformer
 from ritornello.stemgen.pairs import PairBatch, Pairs
 from ritornello.training.optim import OptimConfig
-from ritornello.training.state import TrainState
+from ritornello.training.state import TrainState, map_tensors
+
+logger = logging.getLogger(__name__)
 
 TRANSFORMER = "transformer"
 """Component folder of a model, and the stage's name."""
@@ -67,12 +71,13 @@ def withheld(told: Conditions, shares: DropoutConfig, draw: torch.Generator) -> 
     Of context and category, one number per example decides which is withheld: the shares are of
     all examples, as the rows of guidance each need their part. Activity is withheld by itself.
     """
-    chance = torch.rand(len(told.category), generator=draw)
+    device = told.category.device
+    chance = torch.rand(len(told.category), generator=draw).to(device)
     both = chance < shares.all
     context = both | ((chance >= shares.all) & (chance < shares.all + shares.context))
     rest = shares.all + shares.context
     stem = both | ((chance >= rest) & (chance < rest + shares.stem))
-    activity = torch.rand(len(told.category), generator=draw) < shares.activity
+    activity = torch.rand(len(told.category), generator=draw).to(device) < shares.activity
     return Conditions(
         context=told.context.masked_fill(context[:, None, None], UNHEARD),
         category=told.category.masked_fill(stem, NO_STEM),
@@ -130,11 +135,12 @@ class TransformerStage(Stage):
         self.share, self.steps = config.training.share, config.training.steps
 
     def prepare(self) -> None:
-        """Encode the stems and their mixes."""
+        """Encode the stems and their mixes, and draw the pairs to judge by."""
         self.pairs.fill()
         try:
             self.scored = self._held_out("valid")
-        except DataError:  # too few songs to hold any out: those trained on have to do
+        except DataError as error:  # too few songs to hold any out
+            logger.warning("the transformer is judged by the songs it is trained on: %s", error)
             self.scored = self._held_out("train")
 
     def _held_out(self, split: str) -> PairBatch:
@@ -143,7 +149,7 @@ class TransformerStage(Stage):
     def build(self, init: torch.Generator) -> dict[str, nn.Module]:
         """A fresh transformer, its tables from the codec's vectors, or the one to start from."""
         network = StemTransformer(self.config)
-        has_codec = (self.model / "encodec").is_dir()  # not yet, where speed is only estimated
+        has_codec = (self.model / CODEC).is_dir()  # not yet, where speed is only estimated
         vectors = self._codec().code_vectors() if has_codec else None
         networks.initialise(network, init, vectors)
         if self.start is not None:
@@ -206,26 +212,31 @@ class TransformerStage(Stage):
     @torch.inference_mode()
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Accuracy of masked tokens per level with the true mix and with another's."""
-        network = cast(StemTransformer, state.best(TRANSFORMER))
-        true = conditions_of(self.scored)
+        scored = self._scored_on(state)
+        true = conditions_of(scored)
         others = replace(true, context=true.context.roll(len(true.context) // 2, 0))
         figures: dict[str, float] = {}
         for level in range(self.config.codec.codebooks):
-            heard, loss = self._score(state, network, true, level)
-            misheard, _ = self._score(state, network, others, level)
+            heard, loss = self._score(state, true, scored.target, level)
+            misheard, _ = self._score(state, others, scored.target, level)
             figures |= {
                 f"accuracy{level}_true": heard,
                 f"accuracy{level}_shuffled": misheard,
                 f"listening{level}": heard - misheard,
                 f"loss{level}": loss,
             }
-        return figures
+        levels = self.config.codec.codebooks
+        return {"loss": sum(figures[f"loss{level}"] for level in range(levels)) / levels} | figures
+
+    def _scored_on(self, state: TrainState) -> PairBatch:
+        """The held-out pairs, where the network is."""
+        return map_tensors(lambda tensor: tensor.to(state.world.device), self.scored)
 
     def _score(
-        self, state: TrainState, network: StemTransformer, told: Conditions, level: int
+        self, state: TrainState, told: Conditions, target: Codes, level: int
     ) -> tuple[float, float]:
         """Mean accuracy and loss over the scored pairs, the same places masked every time."""
-        target, size = self.scored.target, self.training.batch
+        network, size = cast(StemTransformer, state.best(TRANSFORMER)), self.training.batch
         rates: Float[Tensor, " pairs"] = torch.linspace(LEAST_RATE, 1, len(target))
         places = draw_places(rates, target.shape[2], torch.Generator().manual_seed(level))
         accuracy, loss = 0.0, 0.0
@@ -244,14 +255,12 @@ class TransformerStage(Stage):
     def samples(self, state: TrainState) -> dict[str, Audio]:
         """Held-out mixes, with the real stem and with the model's."""
         network, codec = cast(StemTransformer, state.best(TRANSFORMER)), self._codec()
-        rows = slice(0, HEARD)
-        told = replace(conditions_of(self.scored)[rows])
-        draw = torch.Generator().manual_seed(0)
-        made = decode(network, told, None, self.config.decoding, draw)
-        mix = codec.decode(self.scored.context[rows])
+        told = conditions_of(self._scored_on(state))[:HEARD]
+        made = decode(network, told, None, self.config.decoding, torch.Generator().manual_seed(0))
+        mix = codec.decode(self.scored.context[:HEARD])
         sides: Mapping[str, Tensor] = {
-            "stem_real": codec.decode(self.scored.target[rows]),
-            "stem_made": codec.decode(made),
+            "stem_real": codec.decode(self.scored.target[:HEARD]),
+            "stem_made": codec.decode(made.cpu()),
         }
         heard = {"mix": mix} | dict(sides)
         heard |= {name.replace("stem", "both"): mix + own for name, own in sides.items()}

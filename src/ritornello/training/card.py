@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ritornello.checkpoint import Card, write_card
-from ritornello.data.corpus import Corpus
+from ritornello.data.corpus import Corpus, Recording
+from ritornello.data.stems import Song, StemCorpus
 from ritornello.training.logs import duration
 from ritornello.training.loop import ChainResult
 from ritornello.training.run import RunFolder
@@ -20,7 +21,7 @@ def write_run_card(
     folder: Path,
     system: str,
     summary: str,
-    corpus: Corpus,
+    corpus: Corpus | StemCorpus,
     run: RunFolder,
     result: ChainResult,
     *,
@@ -33,14 +34,15 @@ def write_run_card(
         folder: The model.
         system: Name of its system.
         summary: What it is, in a sentence.
-        corpus: What it was trained on.
+        corpus: What it was trained on: recordings, or songs with stems.
         run: Where it was trained.
         result: How that ended, with the figures of every stage.
         origin: A sentence about the weights it was started from, if any.
         sections: What the system has to say besides, by title.
     """
-    licences = Counter(recording.licence or "not stated" for recording in corpus)
-    told = ", ".join(f"{name} ({count} recordings)" for name, count in licences.most_common())
+    kind = _kind(corpus)
+    licences = Counter(_licence(piece) or "not stated" for piece in corpus)
+    told = ", ".join(f"{name} ({count} {kind})" for name, count in licences.most_common())
     metrics = {
         f"{stage}/{name}": value
         for stage, figures in result.figures.items()
@@ -54,7 +56,7 @@ def write_run_card(
             summary=summary,
             licence="other",
             outputs=(
-                "The weights were made from the recordings listed here; what may be done with them "
+                f"The weights were made from the {kind} listed here; what may be done with them "
                 f"and with outputs follows from the licences of those: {told}."
             ),
             tags=("music", "text-free", system, "audio-generation"),
@@ -68,19 +70,27 @@ def write_run_card(
     )
 
 
-def _material(corpus: Corpus) -> str:
-    held_out = corpus.split("valid")
+def _kind(corpus: Corpus | StemCorpus) -> str:
+    return "recordings" if isinstance(corpus, Corpus) else "songs"
+
+
+def _licence(piece: Recording | Song) -> str | None:
+    return piece.licence if isinstance(piece, Recording) else piece.labels.get("licence")
+
+
+def _material(corpus: Corpus | StemCorpus) -> str:
+    held_out, kind = corpus.split("valid"), _kind(corpus)
     judged = (
-        f"{len(held_out)} recordings ({duration(held_out.hours * 3600)}) of other works were held "
+        f"{len(held_out)} {kind} ({duration(held_out.hours * 3600)}) of other works were held "
         "out for the figures below"
         if len(held_out)
         else "nothing was held out: the figures below are of the music trained on"
     )
-    works = sorted({f"- {recording.work}" for recording in corpus.split("train")})
+    works = sorted({f"- {piece.work}" for piece in corpus.split("train")})
     more = [f"- and {len(works) - LISTED} more"] if len(works) > LISTED else []
     return "\n".join(
         [
-            f"{len(corpus)} recordings, {duration(corpus.hours * 3600)}; {judged}.",
+            f"{len(corpus)} {kind}, {duration(corpus.hours * 3600)}; {judged}.",
             "",
             *works[:LISTED],
             *more,
