@@ -251,7 +251,7 @@ def test_the_same_place_is_played_again_sample_for_sample_and_on_an_organ(tmp_pa
         organ = sanity_material.played(clip, sanity.INSTRUMENTS["organ"], files, font).samples
         assert abs(np.corrcoef(real.ravel(), organ.ravel())[0, 1]) < 0.9
     with pytest.raises(ConfigError, match="no program 200"):
-        sanity_material.Instrument(font, 22050, 200, 0.0)
+        sanity_material.Instrument(font, 22050, program=200)
 
 
 # Measures.

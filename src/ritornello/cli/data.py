@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ritornello.cli.console import UsageError, VerbParser, emit
+from ritornello.cli.data_bands import make_bands_verb
 from ritornello.config import nearest
 
 HELP = """\
@@ -18,12 +19,14 @@ Any folder of audio is a dataset. `scan` shows what is in one; `make` renders on
 
   make piano   solo piano from MIDI: performances as played, scores with expression
   make songs   singing with piano from MusicXML, with exact times of all syllables
+  make bands   multitrack songs: drums, bass, chords, melody as stems of equal length
   scan         hours, rates, silence, clipping, split and labels; what was skipped, and why
 
 examples:
   ritornello data make piano --out piano --hours 2
   ritornello data make piano --out piano --midi ~/midi --rate 44100
   ritornello data make songs --out songs
+  ritornello data make bands --out bands --songs 20
   ritornello data scan ~/recordings
   ritornello data scan ~/recordings --manifest recordings.jsonl --json
 
@@ -44,7 +47,11 @@ def run(argv: list[str]) -> int:
 
 
 def _make(argv: list[str]) -> int:
-    recipes: dict[str, Callable[[list[str]], int]] = {"piano": _make_piano, "songs": _make_songs}
+    recipes: dict[str, Callable[[list[str]], int]] = {
+        "piano": _make_piano,
+        "songs": _make_songs,
+        "bands": make_bands_verb,
+    }
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP)
         return 0 if argv else 2
@@ -110,10 +117,10 @@ def _make_piano(argv: list[str]) -> int:
         made = make_piano(recipe, progress=progress)
     result = asdict(made) | {"out": str(made.out)}
     lines = [
-        f"{_hours(made.hours)} of piano in {made.out}: {made.works} works, "
+        f"{hours_text(made.hours)} of piano in {made.out}: {made.works} works, "
         f"{made.rendered} files made, {made.reused} found finished",
-        *_row("composers", _top(made.composers)),
-        *_skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
+        *row("composers", top(made.composers)),
+        *skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
         f"look at it:    ritornello data scan {made.out}",
         f"train on it:   ritornello train musika --data {made.out} --run runs/piano",
     ]
@@ -187,10 +194,10 @@ def _make_songs(argv: list[str]) -> int:
     result = asdict(made) | {"out": str(made.out)}
     first = made.out / recipe.parts[0]
     lines = [
-        f"{_hours(made.hours)} of songs in {made.out}: {made.works} works, {made.syllables} "
+        f"{hours_text(made.hours)} of songs in {made.out}: {made.works} works, {made.syllables} "
         f"syllables, {made.rendered} takes made, {made.reused} found finished",
-        *_row("singers", _top(made.artists)),
-        *_skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
+        *row("singers", top(made.artists)),
+        *skipped_lines([{"id": name, "reason": reason} for name, reason in made.skipped]),
         f"look at it:    ritornello data scan {first}",
     ]
     emit(result, as_json=options.json, text=lines)
@@ -256,40 +263,42 @@ def scan_lines(report: dict[str, Any]) -> list[str]:
     """The report of a scan as lines for a person."""
     channels = {"1": "mono", "2": "stereo"}
     lines = [
-        f"{', '.join(report['folders'])}: {report['files']} recordings, {_hours(report['hours'])}",
-        *_row("works", str(report["works"])),
-        *_row("lengths", f"{_length(report['shortest_s'])} to {_length(report['longest_s'])}"),
-        *_row("rates", _counts({f"{r} Hz": n for r, n in report["sample_rates"].items()})),
-        *_row("channels", _counts({channels[c]: n for c, n in report["channels"].items()})),
-        *_row("silence", f"{report['silence']:.1%} of the time"),
-        *_row(
+        f"{', '.join(report['folders'])}: {report['files']} recordings, "
+        f"{hours_text(report['hours'])}",
+        *row("works", str(report["works"])),
+        *row("lengths", f"{_length(report['shortest_s'])} to {_length(report['longest_s'])}"),
+        *row("rates", _counts({f"{r} Hz": n for r, n in report["sample_rates"].items()})),
+        *row("channels", _counts({channels[c]: n for c, n in report["channels"].items()})),
+        *row("silence", f"{report['silence']:.1%} of the time"),
+        *row(
             "clipping",
             f"{report['clipping']:.4%} of the samples, in {_files(report['clipped_files'])}",
         ),
-        *_row("licences", _counts(report["licences"])),
-        *_row(
+        *row("licences", _counts(report["licences"])),
+        *row(
             "split",
             ", ".join(
-                f"{name} {_files(split['files'])} {_hours(split['hours'])}"
+                f"{name} {_files(split['files'])} {hours_text(split['hours'])}"
                 for name, split in report["splits"].items()
                 if split["files"]
             ),
         ),
     ]
     if report["duplicates"]:
-        lines += _row("duplicates", f"{_files(report['duplicates'])} with the audio of another one")
+        lines += row("duplicates", f"{_files(report['duplicates'])} with the audio of another one")
     for label, hours in report["labels"].items():
-        lines += _row(label, f"{_files(report['labelled'][label])}: {_top(hours)}")
+        lines += row(label, f"{_files(report['labelled'][label])}: {top(hours)}")
     if sung := report["lyrics"]["files"]:
-        lines += _row("lyrics", f"{_files(sung)}, {report['lyrics']['timed']} of them with times")
+        lines += row("lyrics", f"{_files(sung)}, {report['lyrics']['timed']} of them with times")
     lines = lines if report["files"] else lines[:1]
-    lines += _skipped_lines(report["skipped"])
+    lines += skipped_lines(report["skipped"])
     if report["manifest"]:
-        lines += _row("manifest", report["manifest"])
+        lines += row("manifest", report["manifest"])
     return lines
 
 
-def _row(name: str, value: str) -> list[str]:
+def row(name: str, value: str) -> list[str]:
+    """A line of a report, or none where there is no value."""
     return [f"  {name:<11} {value}"] if value else []
 
 
@@ -297,19 +306,20 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {_files(count)}" for name, count in counts.items())
 
 
-def _top(hours: dict[str, float]) -> str:
+def top(hours: dict[str, float]) -> str:
     """The names with most hours, and how many more there are."""
     order = sorted(hours.items(), key=lambda pair: -pair[1])
-    shown = [f"{name} {_hours(amount)}" for name, amount in order[:SHOWN_VALUES]]
+    shown = [f"{name} {hours_text(amount)}" for name, amount in order[:SHOWN_VALUES]]
     more = len(order) - len(shown)
     return ", ".join(shown + ([f"and {more} more"] if more > 0 else []))
 
 
-def _skipped_lines(skipped: list[dict[str, str]]) -> list[str]:
+def skipped_lines(skipped: list[dict[str, str]]) -> list[str]:
+    """What was left out and why, rows of "id" and "reason"."""
     if not skipped:
         return []
     return [
-        *_row("skipped", _files(len(skipped))),
+        *row("skipped", _files(len(skipped))),
         *(f"    {one['id']}: {one['reason']}" for one in skipped),
     ]
 
@@ -318,7 +328,8 @@ def _files(count: int) -> str:
     return f"{count} file" if count == 1 else f"{count} files"
 
 
-def _hours(hours: float) -> str:
+def hours_text(hours: float) -> str:
+    """Hours, or minutes or seconds where that reads better."""
     return f"{hours:.2f} h" if hours >= 1 else _length(hours * 3600)
 
 

@@ -161,6 +161,7 @@ def programs() -> list[dict[str, Any]]:
             "data make",
             "musescore-general-soundfont-lossless",
         ),
+        "mma": (shutil.which("mma"), "data make bands", "mma"),
         "festival": (shutil.which("festival"), "data make songs", "festival"),
         "festival voice": (
             str(FESTIVAL_VOICE) if FESTIVAL_VOICE.is_dir() else None,

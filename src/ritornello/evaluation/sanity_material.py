@@ -42,14 +42,14 @@ from ritornello.data.recipes.render import (
     BLOCK_S,
     TAIL_S,
     BlockConvolver,
-    Piano,
+    Instrument,
     Room,
     below_ceiling,
     dry_blocks,
     impulse_response,
 )
 from ritornello.data.recordings import default_work, side_car_of
-from ritornello.errors import AudioError, ConfigError, DataError
+from ritornello.errors import AudioError, DataError
 from ritornello.evaluation.clips import Clip
 from ritornello.evaluation.sanity import LOUDNESS_LUFS
 from ritornello.interfaces import Audio
@@ -198,7 +198,7 @@ def played(clip: Clip, program: int, midi: Mapping[str, Entry], sound_font: Path
     begin_s = blocks * SYNTH_BLOCK / rate_hz
     wave = sounded(
         excerpt(performance, begin_s, clip.start_s + clip.seconds),
-        Instrument(sound_font, rate_hz, program, variation.tuning_cents),
+        Instrument(sound_font, rate_hz, program=program, tuning_cents=variation.tuning_cents),
         variation.room,
         rate_hz,
     )
@@ -282,22 +282,8 @@ def excerpt(performance: Performance, begin_s: float, end_s: float) -> Performan
     )
 
 
-class Instrument(Piano):
-    """Another instrument of the piano's sound font, played in the same way."""
-
-    def __init__(self, sound_font: Path, rate_hz: int, program: int, tuning_cents: float) -> None:
-        """Load `program` (General MIDI, counted from 0) of `sound_font`, detuned as a whole."""
-        super().__init__(sound_font, rate_hz, tuning_cents)
-        self._synth.program_change(0, program)
-        if self._synth.channel_info(0)[2] != program:
-            self.close()
-            raise ConfigError(
-                f"{sound_font} has no program {program}; expected a General MIDI sound font"
-            )
-
-
 def sounded(
-    performance: Performance, instrument: Piano, room: Room, rate_hz: int
+    performance: Performance, instrument: Instrument, room: Room, rate_hz: int
 ) -> Float[np.ndarray, "2 time"]:
     """The performance in its room; the instrument is used up."""
     convolve = BlockConvolver(impulse_response(room, rate_hz), int(BLOCK_S * rate_hz))

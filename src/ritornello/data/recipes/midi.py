@@ -22,6 +22,9 @@ GRID_PER_QUARTER = 24  # every duplet, triplet and their halves down to the 32nd
 DEFAULT_US_PER_QUARTER = 500_000  # the MIDI standard's tempo until one is set
 KEYBOARD = (21, 108)
 
+Notes = list[tuple[float, float, int, int]]
+"""(onset, offset, pitch, velocity), times in quarter notes."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Piece:
@@ -93,7 +96,7 @@ def read_midi(path: Path) -> Piece:
     mido = load_mido()
     try:
         file = mido.MidiFile(str(path), clip=True)
-        events = [_track_events(track) for track in file.tracks]
+        events = [track_events(track) for track in file.tracks]
     except Exception as error:  # mido raises whatever the broken bytes lead it to
         raise DataError(f"{path.name} is not a readable MIDI file ({error!r})") from error
     if file.type == 2 or not 0 < file.ticks_per_beat < 0x8000:
@@ -104,7 +107,7 @@ def read_midi(path: Path) -> Piece:
     return _gather(events, file.ticks_per_beat, path.name)
 
 
-def _track_events(track: Any) -> list[tuple[int, Any]]:
+def track_events(track: Any) -> list[tuple[int, Any]]:
     """Messages of one track with their absolute ticks."""
     ticks, events = 0, []
     for message in track:
@@ -120,7 +123,7 @@ def _gather(tracks: list[list[tuple[int, Any]]], ticks_per_quarter: int, name: s
     metre = {0.0: (4.0, 1.0)}
     pedal: list[tuple[float, float]] = []
     for track in tracks:
-        notes += _pair_notes(track, ticks_per_quarter)
+        notes += pair_notes(track, ticks_per_quarter)
         for ticks, message in track:
             quarter = ticks / ticks_per_quarter
             if message.type == "set_tempo" and message.tempo > 0:
@@ -151,10 +154,16 @@ def _metre(numerator: int, denominator: int) -> tuple[float, float]:
     return max(1, numerator) * unit, unit * (3 if compound else 1)
 
 
-def _pair_notes(
-    track: list[tuple[int, Any]], ticks_per_quarter: int
-) -> list[tuple[float, float, int, int]]:
-    """(onset, offset, pitch, velocity) in quarters; a note nobody ends lasts one quarter."""
+def pair_notes(
+    track: list[tuple[int, Any]], ticks_per_quarter: int, *, drums: bool = False
+) -> Notes:
+    """(onset, offset, pitch, velocity) in quarters; a note nobody ends lasts one quarter.
+
+    Args:
+        track: Messages with their ticks.
+        ticks_per_quarter: The file's resolution.
+        drums: Whether to read the drum channel, instead of all others.
+    """
     held: dict[tuple[int, int], list[tuple[int, int]]] = {}
     notes = []
 
@@ -164,7 +173,9 @@ def _pair_notes(
             notes.append((start / ticks_per_quarter, end / ticks_per_quarter, key[1], velocity))
 
     for ticks, message in track:
-        if message.type not in ("note_on", "note_off") or message.channel == DRUM_CHANNEL:
+        if message.type not in ("note_on", "note_off"):
+            continue
+        if (message.channel == DRUM_CHANNEL) != drums:
             continue
         key = (message.channel, message.note)
         if message.type == "note_on" and message.velocity > 0:

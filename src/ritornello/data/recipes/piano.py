@@ -11,7 +11,7 @@ any number of workers, and a second run makes only what is missing or was made o
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,16 +41,21 @@ from ritornello.data.recipes.render import (
     load_fluidsynth,
     render,
 )
-from ritornello.data.recipes.workers import Workers, stop_asked
+from ritornello.data.recipes.workers import (
+    PART_SUFFIX,
+    RATES,
+    Progress,
+    Rendered,
+    Workers,
+    gathered,
+    stop_asked,
+    tidy_workers,
+)
 from ritornello.errors import ConfigError, DataError
 
 RECIPE_VERSION = 1
-RATES = (16000, 22050, 24000, 32000, 44100, 48000)
-PART_SUFFIX = ".part"
 
 Kind = Literal["performance", "score"]
-Progress = Callable[[int, int, str], None]
-"""Called with (renders done, renders planned, name of the last one)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +177,10 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class Made(Rendered):
     """A finished file."""
 
     job: Job
-    seconds: float
-    reused: bool
 
 
 def make_piano(config: PianoRecipe, *, progress: Progress | None = None) -> PianoSummary:
@@ -193,25 +196,11 @@ def make_piano(config: PianoRecipe, *, progress: Progress | None = None) -> Pian
     sound_font = find_sound_font(config.soundfont)
     config.out.mkdir(parents=True, exist_ok=True)
     entries = _entries(config)
-    with Workers(config.workers) as workers:
-        try:
-            surveyed, skipped = _survey(entries, workers)
-            jobs = plan(surveyed, config, sound_font)
-            made = []
-            for done, result in enumerate(workers.unordered(make_file, jobs), start=1):
-                if isinstance(result, Made):
-                    made.append(result)
-                    name = result.job.stem
-                else:
-                    skipped.append(result)
-                    name = result[0]
-                if progress is not None:
-                    progress(done, len(jobs), name)
-        finally:
-            workers.stop()
-            for part in config.out.glob(f".*{PART_SUFFIX}"):
-                part.unlink(missing_ok=True)
-    return _summarise(config, made, skipped)
+    with tidy_workers(config.workers, [config.out]) as workers:
+        surveyed, unusable = _survey(entries, workers)
+        jobs = plan(surveyed, config, sound_font)
+        made, failed = gathered(workers.unordered(make_file, jobs), Made, len(jobs), progress)
+    return _summarise(config, made, unusable + failed)
 
 
 def _entries(config: PianoRecipe) -> list[Entry]:
@@ -324,7 +313,7 @@ def make_file(job: Job) -> Made | tuple[str, str]:
     render_before = _finished(audio, sidecar)
     if render_before is not None and render_before.get("key") == job.key:
         _write_sidecar(sidecar, job, render_before)  # labels may have changed with the collection
-        return Made(job=job, seconds=float(render_before["seconds"]), reused=True)
+        return Made(name=job.stem, job=job, seconds=float(render_before["seconds"]), reused=True)
     part = job.out / f".{job.stem}.flac{PART_SUFFIX}"
     try:
         performance, described = perform_job(job)
@@ -359,7 +348,7 @@ def make_file(job: Job) -> Made | tuple[str, str]:
         return job.piece.entry.relative, str(error)
     finally:
         part.unlink(missing_ok=True)
-    return Made(job=job, seconds=measured["seconds"], reused=False)
+    return Made(name=job.stem, job=job, seconds=measured["seconds"], reused=False)
 
 
 def _finished(audio: Path, sidecar: Path) -> dict[str, Any] | None:

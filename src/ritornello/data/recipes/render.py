@@ -31,6 +31,7 @@ CEILING = 0.98
 POLYPHONY = 128  # two voices per note: 64 ringing notes, the softest are taken first
 BLOCK_S = 6.0
 TAIL_S = 3.0
+DRUM_BANK = 128
 PITCH_BEND_RANGE_CENTS = 200.0
 VELOCITY_RANGE = (1, 127)
 
@@ -176,18 +177,37 @@ def load_fluidsynth() -> Any:
     return fluidsynth
 
 
-class Piano:
-    """One sampled piano. Make a new one per piece: nothing of the last piece may ring on."""
+class Instrument:
+    """One sampled instrument. Make a new one per piece: nothing of the last piece may ring on."""
 
-    def __init__(self, sound_font: Path, rate_hz: int, tuning_cents: float = 0.0) -> None:
-        """Load the grand piano of `sound_font`, detuned as a whole by `tuning_cents`."""
+    def __init__(
+        self,
+        sound_font: Path,
+        rate_hz: int,
+        *,
+        program: int = 0,
+        bank: int = 0,
+        tuning_cents: float = 0.0,
+    ) -> None:
+        """Load one program of `sound_font`.
+
+        Args:
+            sound_font: A General MIDI sound font.
+            rate_hz: Sample rate of the sound.
+            program: General MIDI program, counted from 0.
+            bank: 0, or `DRUM_BANK` for drum kits.
+            tuning_cents: Distance of the whole instrument from A = 440 Hz.
+
+        Raises:
+            ConfigError: The file is no sound font or lacks the program.
+        """
         fluidsynth = load_fluidsynth()
         self._synth = fluidsynth.Synth(
             gain=GAIN.get(sound_font.stem, DEFAULT_GAIN),
             samplerate=float(rate_hz),
             channels=16,
             **{
-                # Only the piano's samples are read: the whole font is half a gigabyte.
+                # Only the samples of one program are read: the whole font is half a gigabyte.
                 "synth.dynamic-sample-loading": 1,
                 "synth.lock-memory": 0,
                 "synth.polyphony": POLYPHONY,
@@ -196,9 +216,12 @@ class Piano:
             },
         )
         font = self._synth.sfload(str(sound_font))
-        if font < 0 or self._synth.program_select(0, font, 0, 0) != 0:
+        if font < 0 or self._synth.program_select(0, font, bank, program) != 0:
             self._synth.delete()
-            raise ConfigError(f"{sound_font} is not a sound font with a piano (bank 0, program 0)")
+            raise ConfigError(
+                f"{sound_font} has no program {program} in bank {bank}; "
+                "expected a General MIDI sound font"
+            )
         self._synth.pitch_bend(0, round(8192 * tuning_cents / PITCH_BEND_RANGE_CENTS))
         self._write = fluidsynth.cfunc(
             "fluid_synth_write_float",
@@ -234,6 +257,14 @@ class Piano:
         self._synth.delete()
 
 
+class Piano(Instrument):
+    """The grand piano."""
+
+    def __init__(self, sound_font: Path, rate_hz: int, tuning_cents: float = 0.0) -> None:
+        """Load the grand piano of `sound_font`, detuned as a whole by `tuning_cents`."""
+        super().__init__(sound_font, rate_hz, tuning_cents=tuning_cents)
+
+
 RELEASE, PEDAL, PRESS = 0, 1, 2  # the order of simultaneous actions
 
 
@@ -259,7 +290,7 @@ def actions(performance: Performance, rate_hz: int) -> list[tuple[int, int, int,
 
 
 def dry_blocks(
-    performance: Performance, piano: Piano, rate_hz: int
+    performance: Performance, piano: Instrument, rate_hz: int
 ) -> Iterator[Float[np.ndarray, "2 time"]]:
     """The piano alone, in blocks of `BLOCK_S`, until the last note has rung out."""
     events = actions(performance, rate_hz)

@@ -20,7 +20,6 @@ import numpy as np
 import soundfile
 
 from ritornello.data.recipes.catalogue import Entry, catalogue, slug
-from ritornello.data.recipes.piano import PART_SUFFIX, RATES, Progress
 from ritornello.data.recipes.render import (
     Piano,
     Room,
@@ -48,7 +47,16 @@ from ritornello.data.recipes.songs_score import (
     sung_higher,
     transposed,
 )
-from ritornello.data.recipes.workers import Workers, stop_asked
+from ritornello.data.recipes.workers import (
+    PART_SUFFIX,
+    RATES,
+    Progress,
+    Rendered,
+    Workers,
+    gathered,
+    stop_asked,
+    tidy_workers,
+)
 from ritornello.errors import ConfigError, DataError
 
 RECIPE_VERSION = 1
@@ -215,12 +223,10 @@ class Variation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class Made(Rendered):
     """A finished take."""
 
     job: Job
-    seconds: float
-    reused: bool
 
 
 def make_songs(config: SongsRecipe, *, progress: Progress | None = None) -> SongsSummary:
@@ -237,26 +243,11 @@ def make_songs(config: SongsRecipe, *, progress: Progress | None = None) -> Song
     folders = [config.out / part for part in config.parts]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-    with Workers(config.workers) as workers:
-        try:
-            surveyed, skipped = _survey(config, workers)
-            jobs = plan(surveyed, config, sound_font)
-            made = []
-            for done, result in enumerate(workers.unordered(make_take, jobs), start=1):
-                if isinstance(result, Made):
-                    made.append(result)
-                    name = result.job.stem
-                else:
-                    skipped.append(result)
-                    name = result[0]
-                if progress is not None:
-                    progress(done, len(jobs), name)
-        finally:
-            workers.stop()
-            for folder in folders:
-                for part in folder.glob(f".*{PART_SUFFIX}"):
-                    part.unlink(missing_ok=True)
-    return _summarise(config, made, skipped)
+    with tidy_workers(config.workers, folders) as workers:
+        surveyed, unusable = _survey(config, workers)
+        jobs = plan(surveyed, config, sound_font)
+        made, failed = gathered(workers.unordered(make_take, jobs), Made, len(jobs), progress)
+    return _summarise(config, made, unusable + failed)
 
 
 def _check_machine(config: SongsRecipe) -> None:
@@ -368,7 +359,7 @@ def make_take(job: Job) -> Made | tuple[str, str]:
     """
     seconds = _finished(job)
     if seconds is not None:
-        return Made(job=job, seconds=seconds, reused=True)
+        return Made(name=job.stem, job=job, seconds=seconds, reused=True)
     try:
         variation = draw_variation(job)
         song = varied(job.song, variation)
@@ -390,7 +381,7 @@ def make_take(job: Job) -> Made | tuple[str, str]:
             }
         }
         _write(path, waves[part], job.rate, car)
-    return Made(job=job, seconds=seconds, reused=False)
+    return Made(name=job.stem, job=job, seconds=seconds, reused=False)
 
 
 def _finished(job: Job) -> float | None:

@@ -96,11 +96,13 @@ def balanced(
         accompaniment: Of any level, or None.
         piano_db: Level of the accompaniment against the voice, where each sounds.
     """
-    voice = voice * (10 ** (VOICE_DB / 20) / _level(voice))
+    voice = voice * (10 ** (VOICE_DB / 20) / sounding_level(voice))
     if accompaniment is None:
         scale = min(1.0, HIGHEST_PEAK / float(np.abs(voice).max()))
         return scale * voice, None, scale * voice
-    accompaniment = accompaniment * (10 ** ((VOICE_DB + piano_db) / 20) / _level(accompaniment))
+    accompaniment = accompaniment * (
+        10 ** ((VOICE_DB + piano_db) / 20) / sounding_level(accompaniment)
+    )
     time = max(voice.shape[1], accompaniment.shape[1])
     voice, accompaniment = (
         np.pad(wave, ((0, 0), (0, time - wave.shape[1]))) for wave in (voice, accompaniment)
@@ -110,7 +112,7 @@ def balanced(
     return scale * voice, scale * accompaniment, scale * mix
 
 
-def _level(wave: Stereo) -> float:
+def sounding_level(wave: Float[np.ndarray, "_channels _time"]) -> float:
     """Root mean square of what is above silence."""
     loud = np.abs(wave) > SILENCE * np.abs(wave).max()
     return float(np.sqrt(np.mean(wave[loud] ** 2)))
