@@ -40,6 +40,12 @@ SYSTEMS: dict[str, SystemEntry] = {
         summary="three VQ-VAEs, a transformer prior and upsamplers; artists, genres, lyrics",
         capabilities=frozenset({"continue", "labels", "lyrics", "form", "stream", "reconstruct"}),
     ),
+    "encodec": SystemEntry(
+        package="ritornello.encodec",
+        system_class="Encodec",
+        summary="a codec alone: residual vector quantisation between convolutions",
+        capabilities=frozenset({"reconstruct"}),
+    ),
     "stemgen": SystemEntry(
         package="ritornello.stemgen",
         system_class="StemGen",

@@ -104,10 +104,16 @@ class EncodecCodec(TokenCodec):
         return max(CHUNK_SAMPLES // self.hop_samples, 2 * context)
 
 
-def save_codec(codec: EncodecCodec, folder: Path) -> None:
-    """Write component `encodec` in half precision, its codebooks with counts of 1."""
+def save_codec(codec: EncodecCodec, folder: Path, *, half: bool = True) -> None:
+    """Write component `encodec`, its codebooks with counts of 1.
+
+    Args:
+        codec: The codec.
+        folder: The model.
+        half: Store weights in half precision; a few codes near a border then become others.
+    """
     tensors = tensors_to_save(codec.network)
-    save_component(folder, CODEC, tensors, to_dict(codec.config), half=True)
+    save_component(folder, CODEC, tensors, to_dict(codec.config), half=half)
 
 
 def load_codec(folder: Path, config: EncodecConfig | None = None) -> EncodecCodec:

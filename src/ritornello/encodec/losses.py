@@ -14,7 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ritornello.audio.stft import StftConfig, log_mel, mel_filterbank, stft
+from ritornello.audio.stft import (
+    StftConfig,
+    hz_to_mel,
+    log_mel,
+    mel_filterbank,
+    mel_to_hz,
+    stft,
+)
 from ritornello.nn.discriminator import SpectrogramDiscriminator, feature_distance
 from ritornello.shapes import Waveform
 
@@ -24,6 +31,8 @@ FLOOR = 1e-3
 MOST_MELS = 64
 
 Scalar = Float[Tensor, ""]
+Judgement = tuple[Tensor, list[Tensor]]
+"""Scores, and features layer by layer, of one discriminator."""
 
 
 def time_error(decoded: Waveform, real: Waveform) -> Scalar:
@@ -56,8 +65,6 @@ def mel_bands(window: int, sample_rate: int) -> int:
 
 def band_edges_hz(mels: int, sample_rate: int) -> list[float]:
     """Centres of the bands and both ends."""
-    from ritornello.audio.stft import hz_to_mel, mel_to_hz
-
     top = hz_to_mel(sample_rate / 2)
     return [mel_to_hz(top * index / (mels + 1)) for index in range(mels + 2)]
 
@@ -76,7 +83,7 @@ class Discriminators(nn.Module):
             SpectrogramDiscriminator(window // 2 + 1, width) for window in windows
         )
 
-    def forward(self, wave: Waveform) -> list[tuple[Tensor, list[Tensor]]]:
+    def forward(self, wave: Waveform) -> list[Judgement]:
         """Scores and features of every judge, channels one by one."""
         found = []
         for window, judge in zip(self.windows, self.judges, strict=True):
@@ -85,7 +92,7 @@ class Discriminators(nn.Module):
         return found
 
 
-def found_out(real: list[tuple[Tensor, list[Tensor]]], made: list[tuple[Tensor, list]]) -> Scalar:
+def found_out(real: list[Judgement], made: list[Judgement]) -> Scalar:
     """Hinge loss of the discriminators."""
     terms = [
         (1 - true).relu().mean() + (1 + fake).relu().mean()
@@ -94,12 +101,13 @@ def found_out(real: list[tuple[Tensor, list[Tensor]]], made: list[tuple[Tensor, 
     return torch.stack(terms).mean()
 
 
-def taken_for_real(
-    real: list[tuple[Tensor, list[Tensor]]], made: list[tuple[Tensor, list[Tensor]]]
-) -> tuple[Scalar, Scalar]:
-    """The codec's hinge loss, and its distance in the discriminators' features."""
+def taken_for_real(real: list[Judgement], made: list[Judgement]) -> dict[str, Scalar]:
+    """What the codec lowers: its hinge loss, and its distance in the discriminators' features."""
     scores = [(1 - fake).relu().mean() for fake, _ in made]
     distances = [
         feature_distance(wanted, seen) for (_, wanted), (_, seen) in zip(real, made, strict=True)
     ]
-    return torch.stack(scores).mean(), torch.stack(distances).mean()
+    return {
+        "adversarial": torch.stack(scores).mean(),
+        "features": torch.stack(distances).mean(),
+    }

@@ -5,6 +5,7 @@ One stage. With `--from MODEL` it goes on from the weights of another codec, at 
 
 import os
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from ritornello.checkpoint import saved_config, whole_folder, write_checksums
 from ritornello.config import from_dict, to_dict
 from ritornello.data.corpus import Corpus
 from ritornello.data.crops import CropSampler
-from ritornello.encodec.codec import CODEC
 from ritornello.encodec.config import EncodecConfig, EncodecSystemConfig
 from ritornello.encodec.presets import PRESETS
 from ritornello.encodec.train_codec import EncodecStage
@@ -44,7 +44,12 @@ class RecordedExcerpts:
     """
 
     def __init__(self, corpus: Corpus, split: str, seconds: float, config: EncodecConfig) -> None:
-        self.sampler, self.config = CropSampler(corpus.split(split), seconds), config
+        self.corpus, self.split, self.seconds, self.config = corpus, split, seconds, config
+
+    @cached_property
+    def sampler(self) -> CropSampler:
+        """Made when the first excerpt is drawn: a plan needs no recordings."""
+        return CropSampler(self.corpus.split(self.split), self.seconds)
 
     def draw(self, draw: torch.Generator, count: int) -> Waveform:
         """`count` of them."""
@@ -77,7 +82,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
         estimates = estimate_chain(stages, seed=seed, time_limit_s=options.time_limit_s)
         return {"plan": [asdict(estimate) for estimate in estimates]}
     corpus = usable_corpus(options, run)
-    run.begin(SYSTEM, to_dict(config), seed, lambda old: _plain(from_dict(type(config), old)))
+    run.begin(SYSTEM, to_dict(config), seed, lambda old: to_dict(from_dict(type(config), old)))
     every: list[Stage] = [_stage(config, corpus, start)]
     result = train_chain(
         asked_stages(options, every),
@@ -135,14 +140,10 @@ def origin(options: TrainOptions) -> str | None:
     return f"Started from the weights of `{Path(options.from_model).name}`."
 
 
-def _plain(config: EncodecSystemConfig) -> dict[str, Any]:
-    return to_dict(config)
-
-
 def _stage(config: EncodecSystemConfig, corpus: Corpus, start: Path | None) -> EncodecStage:
     held_out = "valid" if len(corpus.split("valid")) else "train"
     train, judged = (
-        _Lazy(corpus, split, config.training.excerpt_s, config.codec)
+        RecordedExcerpts(corpus, split, config.training.excerpt_s, config.codec)
         for split in ("train", held_out)
     )
     return EncodecStage(

@@ -131,7 +131,7 @@ class EncodecStage(Stage):
         return wave[..., : wave.shape[-1] // hop * hop]
 
     def train_step(self, state: TrainState, batch: Waveform, draw: torch.Generator) -> Losses:
-        """The codec on its losses, its codebooks after it; then the discriminators."""
+        """The codec on its losses, its codebooks after it; then the discriminators on both."""
         network = cast(EncodecNetwork, state.modules[CODEC])
         weights = self.training.weights
         with state.autocast():
@@ -144,8 +144,12 @@ class EncodecStage(Stage):
             ),
             "commitment": found.commitment,
         }
-        if self._is_judged(state):
-            losses |= self._judged(state, batch, decoded)
+        judges = self._judges(state)
+        heard = None
+        if judges is not None:
+            with state.autocast():
+                heard = judges(batch)
+                losses |= taken_for_real(heard, judges(decoded))
         total = torch.stack(
             [
                 getattr(weights, name) * loss
@@ -155,28 +159,19 @@ class EncodecStage(Stage):
         ).sum()
         norm = state.update(CODEC, total)
         revived = network.quantizer.learn(found, draw, state.world)
+        if judges is not None and heard is not None:
+            with state.autocast():
+                losses["discriminators"] = found_out(heard, judges(decoded.detach()))
+            state.update("discriminators", losses["discriminators"])
         extra = {"norm": norm, "revived": torch.tensor(float(revived))}
         return {name: loss.detach() for name, loss in losses.items()} | extra
 
-    def _is_judged(self, state: TrainState) -> bool:
+    def _judges(self, state: TrainState) -> Discriminators | None:
+        """The discriminators, once they have joined."""
         begins = self.training.weights.adversarial_from * state.total_steps
-        return "discriminators" in state.modules and state.step >= begins
-
-    def _judged(self, state: TrainState, real: Waveform, decoded: Waveform) -> Losses:
-        """Teach the discriminators, then ask them."""
-        judges = cast(Discriminators, state.modules["discriminators"])
-        with state.autocast():
-            hinge = found_out(judges(real), judges(decoded.detach()))
-        state.update("discriminators", hinge)
-        with torch.no_grad(), state.autocast():
-            wanted = judges(real)
-        with state.autocast():
-            adversarial, features = taken_for_real(wanted, judges(decoded))
-        return {
-            "adversarial": adversarial,
-            "features": features,
-            "discriminators": hinge.detach(),
-        }
+        if state.step < begins or "discriminators" not in state.modules:
+            return None
+        return cast(Discriminators, state.modules["discriminators"])
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Spectral convergence in dB, distance of mel spectra, and the use of every codebook."""
