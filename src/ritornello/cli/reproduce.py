@@ -11,6 +11,8 @@ from ritornello.cli.playing import DEFAULT_MODEL
 from ritornello.cli.reproduce_ada import FIGURE_WORD, TABLE_WORDS, run_figure, run_table
 from ritornello.cli.reproduce_jukebox import WORD as RECONSTRUCTION_WORD
 from ritornello.cli.reproduce_jukebox import run_reconstruction
+from ritornello.cli.reproduce_stemgen import WORDS as STEMGEN_WORDS
+from ritornello.cli.reproduce_stemgen import run_stemgen
 from ritornello.config import nearest
 from ritornello.errors import ConfigError
 
@@ -27,9 +29,12 @@ usage: ritornello reproduce TABLE -o FOLDER [--json] [--flags]
   ada-figure-2     how far back audio and codes must be known to be foretold
   jukebox-reconstruction
                    hops 8, 32 and 128, restarts, codebooks, losses: spectral convergence
+  stemgen-guidance, stemgen-causal-bias, stemgen-final
+                   stems for held-out mixes: guidance, ranking, naive against best
 
 examples:
   ritornello reproduce ada-table-1 -o ada --data ~/piano --scale mini --seeds 2 --jobs 2
+  ritornello reproduce stemgen-final -o stems --data ~/bands
   ritornello reproduce metrics-sanity -o sanity
   ritornello reproduce metrics-sanity -o sanity --reference manifest.jsonl --midi ~/midi
 
@@ -56,6 +61,7 @@ def run(argv: list[str]) -> int:
         FIGURE_WORD: run_figure,
         RECONSTRUCTION_WORD: run_reconstruction,
         **{word: partial(run_table, word) for word in TABLE_WORDS},
+        **{word: partial(run_stemgen, word) for word in STEMGEN_WORDS},
     }
     if argv[0] not in tables:
         raise UsageError(f"there is no table {argv[0]!r}; {nearest(argv[0], tables)}")
