@@ -9,7 +9,6 @@ first, so that nothing half-written remains.
 """
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from ritornello.audio.containers import (
     truncation,
 )
 from ritornello.audio.loudness import TruePeakMeter, from_db, to_db, true_peak
-from ritornello.audio.resample import resample, resampled_length
+from ritornello.audio.resample import resample, resampled_length, source_span
 from ritornello.errors import AudioError
 from ritornello.interfaces import Audio
 
@@ -46,7 +45,6 @@ FADE_S = 0.01
 MIN_FRAMES = 2
 
 _WRITE_BLOCK_S = 10.0
-_MARGIN_S = 0.1  # context on both sides of an excerpt that is resampled
 _MP3_SLACK = 2 * 1152  # an MP3 without an index counts its frames by estimate
 _NO_LENGTH = 2**60  # what libsndfile says of a file that does not state its length
 
@@ -226,13 +224,8 @@ def _resampled_span(
     The piece begins where the grids of both rates meet, and has a margin on both sides, so that
     its samples are those of the whole file resampled.
     """
-    common = math.gcd(file.samplerate, rate)
-    file_step, step = file.samplerate // common, rate // common
-    margin = 0 if file_step == step else math.ceil(_MARGIN_S * common)
-    first = max(0, start // step - margin)
-    last = min(file.frames, (-(-stop // step) + margin) * file_step)
-    decoded = _read(file, path, first * file_step, last - first * file_step)
-    offset = first * step
+    first, last, offset = source_span(file.frames, file.samplerate, rate, start, stop)
+    decoded = _read(file, path, first, last - first)
     return resample(decoded, file.samplerate, rate)[:, start - offset : stop - offset]
 
 
