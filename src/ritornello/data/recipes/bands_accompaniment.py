@@ -100,11 +100,9 @@ def split_tracks(path: Path) -> dict[str, list[Notes]]:
         file = mido.MidiFile(str(path), clip=True)
     except Exception as error:  # mido raises whatever the broken bytes lead it to
         raise DataError(f"{path.name} is not a readable MIDI file ({error!r})") from error
-    tempos = [message for track in file.tracks for message in track if message.type == "set_tempo"]
-    if len(tempos) > 1:
-        raise DataError(
-            f"{path.name} changes its tempo {len(tempos) - 1} times; expected one tempo"
-        )
+    tempos = sum(message.type == "set_tempo" for track in file.tracks for message in track)
+    if tempos > 1:
+        raise DataError(f"{path.name} has {tempos} tempos; expected one")
     stems: dict[str, list[Notes]] = defaultdict(list)
     for track in file.tracks:
         channels = {message.channel for message in track if message.type == "note_on"}

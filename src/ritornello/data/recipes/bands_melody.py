@@ -144,11 +144,12 @@ def _pitch(
         allowed |= {note for note in key.scale if (note - 1) % 12 not in chord.pitch_classes}
     low = max(manner.middle - COMPASS, previous - LEAP)
     high = min(manner.middle + COMPASS, previous + LEAP)
-    keys = [pitch for pitch in range(low, high + 1) if pitch % 12 in allowed]
-
-    def distance(pitch: int) -> float:
-        # Between firm notes a melody moves by steps; a repeated note is dull.
-        near = 0.3 if firm else 0.8
-        return abs(pitch - target) + near * abs(pitch - previous) + 1.5 * (pitch == previous)
-
-    return min(keys, key=lambda pitch: (distance(pitch), pitch))
+    near = 0.3 if firm else 0.8  # between firm notes a melody moves by steps
+    return min(
+        (pitch for pitch in range(low, high + 1) if pitch % 12 in allowed),
+        # A repeated note is dull; of two that are equally good the lower one is taken.
+        key=lambda pitch: (
+            abs(pitch - target) + near * abs(pitch - previous) + 1.5 * (pitch == previous),
+            pitch,
+        ),
+    )

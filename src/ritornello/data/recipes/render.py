@@ -151,7 +151,7 @@ def find_sound_font(asked: Path | None) -> Path:
         if (SOUND_FONT_FOLDER / name).is_file():
             return (SOUND_FONT_FOLDER / name).resolve()
     raise MissingDependencyError(
-        "the piano recipe",
+        "playing MIDI",
         "a General MIDI sound font",
         "sudo apt install musescore-general-soundfont-lossless (or fluid-soundfont-gm), "
         "or pass --soundfont FILE.sf2",
@@ -170,7 +170,7 @@ def load_fluidsynth() -> Any:
             import fluidsynth
     except ImportError as error:  # also raised when pyfluidsynth does not find the C library
         raise MissingDependencyError(
-            "the piano recipe",
+            "playing MIDI",
             "FluidSynth (pyfluidsynth and Debian's libfluidsynth3)",
             "sudo apt install libfluidsynth3 && pip install 'ritornello[data]'",
         ) from error
