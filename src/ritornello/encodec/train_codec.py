@@ -7,7 +7,7 @@ Axes: (batch, channels, time) samples.
 """
 
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from ritornello.encodec.losses import (
     Discriminators,
     found_out,
     frequency_error,
+    magnitude_error,
     taken_for_real,
     time_error,
 )
@@ -42,6 +43,8 @@ SILENT = 1e-3
 Losses = dict[str, Tensor]
 
 
+@runtime_checkable
+@runtime_checkable
 class Excerpts(Protocol):
     """Where excerpts come from."""
 
@@ -139,6 +142,7 @@ class EncodecStage(Stage):
         decoded = decoded.float()
         losses = {
             "time": time_error(decoded, batch),
+            "magnitude": magnitude_error(decoded, batch, self.training.mel_windows),
             "frequency": frequency_error(
                 decoded, batch, self.training.mel_windows, self.config.sample_rate
             ),
