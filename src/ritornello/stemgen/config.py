@@ -34,9 +34,8 @@ class TransformerConfig:
         """Refuse sizes that do not fit together."""
         for name in ("width", "layers", "heads", "hidden"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require(self.width % (2 * self.heads) == 0, "width", self.width, "a multiple of 2 heads")
-        is_even = self.width // self.heads % 2 == 0
-        require(is_even, "width / heads", self.width // self.heads, "even, for rotary positions")
+        is_whole = self.width % (2 * self.heads) == 0  # rotary positions turn pairs of values
+        require(is_whole, "width", self.width, "a multiple of twice the heads")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "0 <= dropout < 1")
         require(self.tables in TABLES, "tables", self.tables, " or ".join(TABLES))
 

@@ -9,12 +9,15 @@ can encode, decode and reconstruct.
 
 from pathlib import Path
 
+import torch
+
 from ritornello.checkpoint import saved_config, whole_folder, write_checksums, write_config
 from ritornello.config import to_dict
-from ritornello.encodec.codec import EncodecCodec, load_codec, save_codec
+from ritornello.encodec.codec import EncodecCodec, EncodecNetwork, load_codec, save_codec
+from ritornello.encodec.seanet import initialise as initialise_codec
 from ritornello.errors import CapabilityError, CheckpointError
 from ritornello.stemgen.config import StemGenConfig
-from ritornello.stemgen.network import StemTransformer
+from ritornello.stemgen.network import StemTransformer, initialise
 from ritornello.stemgen.train_transformer import TRANSFORMER, load_transformer, save_transformer
 
 NAME = "stemgen"
@@ -40,6 +43,18 @@ class StemGenModel:
         if network is not None and network.config != config:
             raise CheckpointError(f"the transformer is of {network.config}; expected {config}")
         self.config, self.codec, self._network = config, codec, network
+
+    @classmethod
+    def untrained(cls, config: StemGenConfig, draw: torch.Generator) -> "StemGenModel":
+        """A model whose weights are drawn."""
+        codec, network = EncodecNetwork(config.codec), StemTransformer(config)
+        initialise_codec(codec, draw)
+        initialise(network, draw)
+        return cls(
+            config,
+            EncodecCodec(codec.eval().requires_grad_(False)),
+            network.eval().requires_grad_(False),
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "StemGenModel":

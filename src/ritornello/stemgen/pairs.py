@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -64,6 +64,7 @@ class PairBatch:
     activity: Int64[Tensor, "batch frames"]
 
 
+@runtime_checkable
 class Pairs(Protocol):
     """Where pairs come from; `dropped` counts the silent ones by reason."""
 

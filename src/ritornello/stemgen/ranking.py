@@ -10,7 +10,7 @@ it there is depends on the number of steps, as X is drawn anew in each: w_s = 0.
 what 0.2 to 0.35 do at 16 to 32.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,7 @@ from ritornello.stemgen.config import RankingConfig
 PerToken = Float[Tensor, " tokens"]
 
 
+@runtime_checkable
 class Ranking(Protocol):
     """A score for every candidate; the highest are kept."""
 
