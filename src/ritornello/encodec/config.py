@@ -16,6 +16,8 @@ class EncodecConfig:
         filters: Channels of the outermost convolution; every change of rate doubles them.
         ratios: Rates of the decoder's upsampling layers, first to last; the encoder has their
             mirror image.
+        front: Samples per step of the outermost convolutions; 1 as published. Above, no layer runs
+            at the sample rate, which is what costs most on processors.
         dim: Width of what is quantised, as the encoder gives it.
         code_dim: Width of the codes; None for `dim`, as published.
         residual_layers: Residual blocks at every rate.
@@ -33,12 +35,13 @@ class EncodecConfig:
 
     sample_rate: int = 16_000
     channels: int = 1
-    filters: int = 16
-    ratios: tuple[int, ...] = (8, 5, 4, 2)
+    filters: int = 64
+    ratios: tuple[int, ...] = (8, 5)
+    front: int = 8
     dim: int = 128
     code_dim: int | None = 32
-    residual_layers: int = 1
-    dilation_growth: int = 2
+    residual_layers: int = 3
+    dilation_growth: int = 3
     compress: int = 2
     kernel: int = 7
     residual_kernel: int = 3
@@ -51,7 +54,7 @@ class EncodecConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no codec."""
-        for name in ("sample_rate", "channels", "filters", "dim", "codebooks", "compress"):
+        for name in ("sample_rate", "channels", "filters", "front", "dim", "codebooks", "compress"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require(len(self.ratios) > 0 and min(self.ratios) >= 2, "ratios", self.ratios, "2 or more")
         require(self.code_dim is None or self.code_dim >= 1, "code_dim", self.code_dim, "1 or more")
@@ -72,7 +75,7 @@ class EncodecConfig:
     @property
     def hop_samples(self) -> int:
         """Samples of a frame."""
-        return prod(self.ratios)
+        return self.front * prod(self.ratios)
 
     @property
     def frame_rate_hz(self) -> float:
@@ -96,6 +99,7 @@ class LossWeights:
 
     Attributes:
         time: Absolute error of samples.
+        magnitude: Distance of linear magnitudes, relative to the music's, at several resolutions.
         frequency: Distance of mel spectra at several resolutions.
         commitment: Distance of queries from their codes.
         adversarial: Of being told from real music.
@@ -104,7 +108,8 @@ class LossWeights:
     """
 
     time: float = 1.0
-    frequency: float = 1.0
+    magnitude: float = 2.0
+    frequency: float = 0.5
     commitment: float = 0.25
     adversarial: float = 0.05
     features: float = 0.2
@@ -133,7 +138,7 @@ class CodecTrainingConfig:
     excerpt_s: float = 1.0
     steps: int = 20_000
     share: float = 1.0
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     warmup_steps: int = 100
     ema: float = 0.99
     discriminator_width: int = 12

@@ -12,7 +12,7 @@ the names that published checkpoints have. Convolutions look both ways.
 """
 
 from itertools import accumulate, pairwise
-from math import prod
+from operator import mul
 from typing import cast
 
 import torch
@@ -23,6 +23,9 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from ritornello.encodec.config import EncodecConfig
+
+ADDED, FIRST_SOUND = 0.3, 0.1
+"""Factors of what residual blocks add, and of the decoder's output, before training."""
 
 Hidden = Float[Tensor, "batch _dim _time"]
 
@@ -127,13 +130,32 @@ def residual_blocks(config: EncodecConfig, dim: int) -> list[nn.Module]:
     ]
 
 
+def _first(config: EncodecConfig) -> PaddedConv:
+    """From samples to the first width.
+
+    Deviation: with `front` above 1 it takes as many samples at once; published ones run at the
+    sample rate.
+    """
+    if config.front == 1:
+        return PaddedConv(config.channels, config.filters, config.kernel, mode=config.padding)
+    front = config.front
+    return PaddedConv(config.channels, config.filters, 2 * front, front, mode=config.padding)
+
+
+def _last(config: EncodecConfig) -> PaddedConv | FasterConv:
+    """Back to samples."""
+    if config.front == 1:
+        return PaddedConv(config.filters, config.channels, config.kernel, mode=config.padding)
+    return FasterConv(config.filters, config.channels, config.front)
+
+
 class Encoder(nn.Module):
     """Waves to what is quantised."""
 
     def __init__(self, config: EncodecConfig) -> None:
         super().__init__()
         mode, width = config.padding, config.filters
-        layers: list[nn.Module] = [PaddedConv(config.channels, width, config.kernel, mode=mode)]
+        layers: list[nn.Module] = [_first(config)]
         for ratio in reversed(config.ratios):
             layers += [*residual_blocks(config, width), nn.ELU()]
             layers.append(PaddedConv(width, 2 * width, 2 * ratio, ratio, mode=mode))
@@ -143,7 +165,7 @@ class Encoder(nn.Module):
             layers.append(Lstm(width, config.lstm_layers))
         layers += [nn.ELU(), PaddedConv(width, config.dim, config.kernel, mode=mode)]
         self.layers = nn.Sequential(*layers)
-        rates = list(accumulate(reversed(config.ratios), lambda a, b: a * b, initial=1))
+        rates = list(accumulate(reversed(config.ratios), mul, initial=config.front))
         self.context_frames = _context(config, rates)
 
     def fast(self, wave: Hidden) -> Hidden:
@@ -173,9 +195,9 @@ class Decoder(nn.Module):
             layers += [nn.ELU(), FasterConv(width, width // 2, ratio)]
             width //= 2
             layers += residual_blocks(config, width)
-        layers += [nn.ELU(), PaddedConv(width, config.channels, config.kernel, mode=mode)]
+        layers += [nn.ELU(), _last(config)]
         self.layers = nn.Sequential(*layers)
-        rates = list(accumulate(reversed(config.ratios), lambda a, b: a * b, initial=1))
+        rates = list(accumulate(reversed(config.ratios), mul, initial=config.front))
         self.context_frames = _context(config, rates)
 
     def slow(self, x: Hidden) -> Hidden:
@@ -202,10 +224,10 @@ def _context(config: EncodecConfig, rates: list[int]) -> int:
         config.dilation_growth**number * (config.residual_kernel // 2)
         for number in range(config.residual_layers)
     )
-    samples = config.kernel // 2 + 1
+    samples = config.kernel // 2 + 1 if config.front == 1 else 2 * config.front
     for rate, slower in pairwise(rates):
         samples += rate * blocks + slower + rate  # blocks, then taps over two steps of the slower
-    return -(-samples // prod(config.ratios)) + 1
+    return -(-samples // config.hop_samples) + 1
 
 
 @torch.no_grad()
@@ -229,3 +251,14 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             bound = part.hidden_size**-0.5
             for weight in part.parameters():
                 nn.init.uniform_(cast(Tensor, weight), -bound, bound, generator=generator)
+    # What is added to the signal begins small, and so does the audio: neither has to be unlearnt.
+    for part in module.modules():
+        if isinstance(part, ResidualBlock):
+            _scale(part.block[-1], ADDED)
+        elif isinstance(part, Decoder):
+            _scale(part.layers[-1], FIRST_SOUND)
+
+
+def _scale(layer: nn.Module, factor: float) -> None:
+    conv = cast(PaddedConv | FasterConv, layer).conv
+    conv.weight = conv.weight * factor
