@@ -9,6 +9,7 @@ from typing import Any
 
 from ritornello.cli.console import UsageError, VerbParser, emit
 from ritornello.cli.data_bands import make_bands_verb
+from ritornello.cli.data_stems import scan_stems_verb
 from ritornello.config import nearest
 
 HELP = """\
@@ -20,7 +21,8 @@ Any folder of audio is a dataset. `scan` shows what is in one; `make` renders on
   make piano   solo piano from MIDI: performances as played, scores with expression
   make songs   singing with piano from MusicXML, with exact times of all syllables
   make bands   multitrack songs: drums, bass, chords, melody as stems of equal length
-  scan         hours, rates, silence, clipping, split and labels; what was skipped, and why
+  scan         hours, rates, silence, clipping, split and labels; what was skipped, and why;
+               with --stems: multitrack songs, a folder each, and the categories of their stems
 
 examples:
   ritornello data make piano --out piano --hours 2
@@ -29,6 +31,7 @@ examples:
   ritornello data make bands --out bands --songs 20
   ritornello data scan ~/recordings
   ritornello data scan ~/recordings --manifest recordings.jsonl --json
+  ritornello data scan ~/multitracks --stems
 
 `ritornello data scan --help` and `ritornello data make RECIPE --help` list the flags."""
 
@@ -213,6 +216,7 @@ def _scan_parser() -> VerbParser:
             "ritornello data scan ~/recordings",
             "ritornello data scan ~/recordings --manifest recordings.jsonl",
             "ritornello data scan ~/recordings --json",
+            "ritornello data scan ~/multitracks --stems",
         ],
     )
     add = parser.add_argument
@@ -225,6 +229,11 @@ def _scan_parser() -> VerbParser:
         "has changed is decoded",
     )
     add("--workers", type=int, metavar="N", help="files decoded at a time (one per core, up to 4)")
+    add(
+        "--stems",
+        action="store_true",
+        help="multitrack songs: a folder per song, a file per stem (docs/data-stems.md)",
+    )
     return parser
 
 
@@ -233,6 +242,8 @@ def _scan(argv: list[str]) -> int:
     options = parser.parse(argv)
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is {options.workers}; expected 1 or more")
+    if options.stems:
+        return scan_stems_verb(options)
 
     from ritornello.data.corpus import scan
     from ritornello.data.summary import summary
@@ -242,7 +253,7 @@ def _scan(argv: list[str]) -> int:
     written = str(options.manifest) if options.manifest else None
     report = {"folders": [str(folder) for folder in options.dir], "manifest": written}
     report |= summary(corpus)
-    emit(report, as_json=options.json, text=map(_printable, scan_lines(report)))
+    emit(report, as_json=options.json, text=map(printable, scan_lines(report)))
     if not corpus.recordings:
         print("error: there is no audio here that can be used", file=sys.stderr)
         return 1
@@ -337,7 +348,7 @@ def _length(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """`line` without the halves of characters that broken file names hold."""
     return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -368,6 +379,6 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
         task = bar.add_task(what, total=None, name="")
 
         def update(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, name=_printable(name)[-40:])
+            bar.update(task, completed=done, total=total, name=printable(name)[-40:])
 
         yield update

@@ -69,7 +69,13 @@ class SongLayout:
 
 
 def layouts_below(folder: Path) -> Iterator[SongLayout]:
-    """Every folder below `folder` that has audio, as a song; those without stems say why."""
+    """Every folder below `folder` that has audio, as a song; those without stems say why.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; {EXAMPLE}")
     homes: dict[PurePosixPath, list[Found]] = {}
     for found in walk(folder.absolute()):
         homes.setdefault(_home(PurePosixPath(found.id).parent), []).append(found)
