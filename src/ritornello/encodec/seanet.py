@@ -260,5 +260,5 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def _scale(layer: nn.Module, factor: float) -> None:
-    conv = cast(PaddedConv | FasterConv, layer).conv
-    conv.weight = conv.weight * factor
+    conv = cast(nn.Conv1d, cast(PaddedConv | FasterConv, layer).conv)
+    conv.weight = conv.weight * factor  # of a parametrised layer, so not a parameter itself
