@@ -56,7 +56,7 @@ def record(
         model: The model that plays.
         request: What was asked.
         options: The system's own options.
-        inputs: Files behind `request.prompt` and `request.mix`, by those names.
+        inputs: Files behind the audio of the request and of the options, by their fields.
         how: "whole" for `System.generate`, "stream" for `System.stream`; their files differ in
             gain and DC handling.
         played: `Audio.meta` of the piece; what it says of itself is kept.
@@ -69,7 +69,7 @@ def record(
         "model": model.name,
         "weights_sha256": model.weights_sha256,
         "request": request_to_dict(request),
-        "options": to_dict(options),
+        "options": {name: one for name, one in to_dict(options).items() if name not in inputs},
         "inputs": {
             name: {"path": str(path), "sha256": file_sha256(path)} for name, path in inputs.items()
         },

@@ -5,23 +5,29 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ritornello.cli.console import ProgressLine, VerbParser, emit, output_path
 from ritornello.cli.playing import Order, add_model, add_request, load, order, saved_in
+from ritornello.cli.stems import best_first, faded_ends, ranked, write_both
 from ritornello.errors import ConfigError
 
 if TYPE_CHECKING:
     from ritornello.audio.io import WriteReport
     from ritornello.interfaces import Audio, Request, System
 
+Written = tuple["WriteReport", Mapping[str, Any]]
+"""What writing did to a piece, and what it says of itself."""
+
 DEFAULT_SECONDS = 30.0
 WHOLE_UP_TO_S = 120.0
 """Longer pieces are streamed to the disk, in memory that does not grow with their length."""
 
 SUFFIXES = (".wav", ".flac")
+TOLD = ("stem", "retries", "candidates", "candidate")
+"""What a stem's meta says that a user wants to know."""
 
 
 def run(argv: list[str]) -> int:
@@ -30,13 +36,21 @@ def run(argv: list[str]) -> int:
     if options.takes < 1:
         raise ConfigError(f"-n is {options.takes}; expected at least 1")
     seconds = options.seconds
-    if seconds is None and options.form is None and options.from_codes is None:
+    has_length = (options.form, options.from_codes, options.mix, options.stem_in)
+    if seconds is None and all(one is None for one in has_length):
         seconds = DEFAULT_SECONDS
+    if options.mixdown is not None and options.mix is None:
+        raise ConfigError("--mixdown is the mix with its stem; expected --mix with it")
     ordered = order(options, seconds)
     out = options.out or Path(f"{Path(options.model).resolve().name}.wav")
     paths = [
         output_path(path, SUFFIXES, never=tuple(ordered.inputs.values()))
         for path in take_paths(out, options.takes)
+    ]
+    never = (*ordered.inputs.values(), *paths)
+    mixdowns = [
+        output_path(path, SUFFIXES, never=never)
+        for path in (take_paths(options.mixdown, options.takes) if options.mixdown else ())
     ]
     system, load_s = load(ordered.model, options.threads)
     takes = []
@@ -47,13 +61,18 @@ def run(argv: list[str]) -> int:
             folder = str(Path(options.save) / f"take-{number + 1}")
             take = dataclasses.replace(take, options=saved_in(ordered.options, folder))
         takes.append(write_piece(system, take, path, how_to_write(system, request)))
+        if mixdowns:
+            both = write_both(mixdowns[number], path, take, options.stem_level)
+            takes[-1] = {**takes[-1], "mixdown": both}
+    takes = ranked(takes, ordered)
     result = {
         "model": ordered.model.name,
         "system": ordered.model.system,
         "load_s": round(load_s, 3),
         "takes": takes,
     }
-    emit(result, as_json=options.json, text=itertools.chain.from_iterable(map(_lines, takes)))
+    text = [*itertools.chain.from_iterable(map(_lines, takes)), *best_first(takes)]
+    emit(result, as_json=options.json, text=text)
     return 0
 
 
@@ -76,6 +95,8 @@ def build_parser() -> VerbParser:
             "ritornello generate runs/songs -o a.wav -n 4 --level 2 --seconds 20 --save takes",
             "ritornello generate runs/songs -o b.wav --from-codes takes/take-2",
             "ritornello generate runs/mine -o mine.wav --set density=curve.csv --json",
+            "ritornello generate stemgen-band --mix mix.wav --stem bass -o bass.wav",
+            "ritornello generate stemgen-band --mix mix.wav --stem bass -o b.wav -n 4 --loop",
         ],
     )
     add_model(parser)
@@ -90,6 +111,8 @@ def build_parser() -> VerbParser:
         metavar="TAKES",
         help="write FILE-1 .. FILE-n, with seeds seed, seed+1, ... (1)",
     )
+    add("--mixdown", type=Path, metavar="FILE", help="write --mix with its stem, too")
+    add("--stem-level", type=float, metavar="LU", help="its loudness there against the mix's (-3)")
     add_request(parser)
     return parser
 
@@ -112,7 +135,7 @@ def write_piece(system: "System", ordered: Order, path: Path, how: str) -> dict[
     """
     start = time.perf_counter()
     write = {"whole": _write_whole, "stream": _write_streamed}[how]
-    report, sections = write(system, ordered, path)
+    report, meta = write(system, ordered, path)
     elapsed_s = time.perf_counter() - start
     seconds = report.frames / system.sample_rate
     if report.clipped:
@@ -128,7 +151,8 @@ def write_piece(system: "System", ordered: Order, path: Path, how: str) -> dict[
         "gain_db": round(report.gain_db, 3),
         "peak_dbfs": round(report.peak_dbfs, 3) if math.isfinite(report.peak_dbfs) else None,
         "clipped": report.clipped,
-        "sections": sections,
+        "sections": meta.get("form", []),
+        **{name: meta[name] for name in TOLD if name in meta},
     }
 
 
@@ -138,18 +162,16 @@ def how_to_write(system: "System", request: "Request") -> str:
     return "stream" if "stream" in system.capabilities and seconds > WHOLE_UP_TO_S else "whole"
 
 
-def _write_whole(system: "System", ordered: Order, path: Path) -> tuple["WriteReport", list[Any]]:
-    from ritornello.audio.io import fade, write_audio
+def _write_whole(system: "System", ordered: Order, path: Path) -> Written:
+    from ritornello.audio.io import write_audio
 
-    audio = fade(system.generate(ordered.request, ordered.options))
+    audio = faded_ends(system.generate(ordered.request, ordered.options), ordered)
     meta = ordered.record("whole", audio.meta)
     report = write_audio(path, dataclasses.replace(audio, meta=meta))
-    return report, audio.meta.get("form", [])
+    return report, audio.meta
 
 
-def _write_streamed(
-    system: "System", ordered: Order, path: Path
-) -> tuple["WriteReport", list[Any]]:
+def _write_streamed(system: "System", ordered: Order, path: Path) -> Written:
     blocks = faded(system.stream(ordered.request, ordered.options))
     shown = with_progress(blocks, path.name, ordered.request.seconds)
     return write_blocks(system, ordered, path, shown)
@@ -157,8 +179,8 @@ def _write_streamed(
 
 def write_blocks(
     system: "System", ordered: Order, path: Path, blocks: Iterator["Audio"]
-) -> tuple["WriteReport", list[Any]]:
-    """Write the blocks of a stream with its provenance; the report and the piece's sections."""
+) -> Written:
+    """Write the blocks of a stream with its provenance; the report and the piece's meta."""
     from ritornello.audio.io import AudioWriter
 
     first = next(blocks)
@@ -166,7 +188,7 @@ def write_blocks(
     with AudioWriter(path, system.sample_rate, system.channels, meta=meta) as writer:
         for block in itertools.chain([first], blocks):
             writer.write(block)
-    return writer.report(), first.meta.get("form", [])
+    return writer.report(), first.meta
 
 
 def faded(blocks: Iterator["Audio"]) -> Iterator["Audio"]:

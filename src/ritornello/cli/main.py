@@ -18,6 +18,7 @@ from ritornello.config import nearest
 
 VERBS: dict[str, tuple[str, str]] = {
     "generate": ("ritornello.cli.generate", "write a piece of music, or several takes of it"),
+    "band": ("ritornello.cli.band", "a whole arrangement from nothing, stem after stem"),
     "stream": ("ritornello.cli.stream", "music without end: to the speakers, a pipe or a file"),
     "train": ("ritornello.cli.train", "train a system on folders of audio; resumes by itself"),
     "tune": ("ritornello.cli.tune", "population based training of one level of a system"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ritornello.cli.console import VerbParser
+from ritornello.cli.stems import STEM_OPTIONS, add_stem_flags
 from ritornello.errors import CapabilityError, ConfigError
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ OWN_OPTIONS = (
     "save",
     "from_codes",
     "continue_codes",
+    *STEM_OPTIONS,
 )
-OWN_FLAGS = {"seek_s": "--seek", "song_s": "--song-seconds"}
+OWN_FLAGS = {"seek_s": "--seek", "song_s": "--song-seconds", "every": "--keep-every"}
 """Flags that are not called like the option they set."""
 
 
@@ -93,6 +95,7 @@ def add_request(parser: VerbParser) -> None:
         help="a label the model was trained with",
     )
     add("--lyrics", type=Path, metavar="FILE", help="text file with the words to sing")
+    add_stem_flags(parser)
     add_takes(parser)
 
 
@@ -140,6 +143,7 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
         own: Further fields of the system's own Options; None leaves a field as it is.
     """
     from ritornello.audio.io import read_audio
+    from ritornello.audio.mapped import read_mapped
     from ritornello.interfaces import Request
     from ritornello.loading import find
     from ritornello.musika.form import parse_form
@@ -147,14 +151,14 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
     model = find(options.model)
     inputs = {
         name: path
-        for name, path in (("prompt", options.prompt), ("mix", options.mix))
-        if path is not None
+        for name in ("prompt", "mix", "stem_in")
+        if (path := getattr(options, name)) is not None
     }
     labels = dict(_pair(text, "--label") for text in options.labels)
     for label in SHORT_LABELS:
         if getattr(options, label) is not None:
             labels[label] = getattr(options, label)
-    needs = {"prompt": "continue", "mix": "accompany"}
+    needs = {"prompt": "continue", "mix": "accompany", "stem_in": "accompany"}
     model.require(frozenset(needs[name] for name in inputs))
     request = Request(
         seconds=seconds,
@@ -162,7 +166,7 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
         temperature=options.temperature,
         top_p=options.top_p,
         prompt=read_audio(options.prompt) if options.prompt else None,
-        mix=read_audio(options.mix) if options.mix else None,
+        mix=read_mapped(options.mix) if options.mix else None,
         stem=options.stem,
         labels=labels,
         lyrics=read_lyrics(options.lyrics) if options.lyrics else None,
@@ -173,6 +177,7 @@ def order(options: argparse.Namespace, seconds: float | None, **own: Any) -> Ord
     model.check(request)
     own |= {name: getattr(options, name) for name in OWN_OPTIONS}
     own["song_s"] = options.song_seconds
+    own["stem_in"] = read_mapped(options.stem_in) if options.stem_in else None
     return Order(model=model, request=request, options=own_options(model, own), inputs=inputs)
 
 

@@ -53,7 +53,7 @@ def build_parser() -> VerbParser:
 
 def order_again(recorded: dict[str, Any], model_name: str) -> Order:
     """The order behind a recorded provenance; its input files must be as they were."""
-    from ritornello.audio.io import read_audio
+    from ritornello.audio.mapped import read_mapped
     from ritornello.loading import find
     from ritornello.provenance import file_sha256, request_from_dict
 
@@ -65,10 +65,11 @@ def order_again(recorded: dict[str, Any], model_name: str) -> Order:
         model = find(model_name)
     except CheckpointError as error:
         raise CheckpointError(f"{error} (give the model with --model)") from error
-    audio = {name: read_audio(path) for name, path in inputs.items()}
-    request = request_from_dict(recorded["request"], audio)
+    audio = {name: read_mapped(path) for name, path in inputs.items()}
+    asked = {name: audio.pop(name) for name in ("prompt", "mix") if name in audio}
+    request = request_from_dict(recorded["request"], asked)
     try:
-        options = model.options(**recorded["options"])
+        options = model.options(**recorded["options"], **audio)
     except TypeError as error:
         raise DataError(f"the recorded options cannot be read: {error}") from error
     return Order(model=model, request=request, options=options, inputs=inputs)
