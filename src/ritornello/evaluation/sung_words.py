@@ -84,9 +84,15 @@ def words_of(line: str) -> list[str]:
     return [word.strip("'") for word in re.findall(r"[a-z']+", plain) if word.strip("'")]
 
 
+@lru_cache(maxsize=2**16)
+def _pronounced(word: str) -> str | None:
+    """The sounds of a word; None for one that the dictionary lacks."""
+    return _recogniser().lookup_word(word)
+
+
 def unknown_words(line: str) -> list[str]:
     """Words of a line that the recogniser's dictionary lacks."""
-    return [word for word in words_of(line) if _recogniser().lookup_word(word) is None]
+    return [word for word in words_of(line) if _pronounced(word) is None]
 
 
 def syllables(line: str) -> int:
@@ -96,7 +102,7 @@ def syllables(line: str) -> int:
         DataError: No words, or a word that the dictionary lacks.
     """
     _refuse(line)
-    sounds = [sound for word in words_of(line) for sound in _recogniser().lookup_word(word).split()]
+    sounds = [sound for word in words_of(line) for sound in (_pronounced(word) or "").split()]
     return sum(bool(VOWEL.match(sound)) for sound in sounds)
 
 
