@@ -17,7 +17,7 @@ from ritornello.stemgen.guard import problem_of, softened
 from ritornello.stemgen.options import StemGenOptions
 from tests.stemgen.conftest import RATE, drawn_player, noise
 
-MIX = noise(2.0037)
+MIX = noise(1.3037)
 
 
 def ask(player, mix=MIX, seed=0, stem="bass", **options):
@@ -33,7 +33,7 @@ def tokens(player, request, options):
 
 @pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (4410, 2), (RATE, 2)])
 def test_a_stem_is_as_long_as_its_mix(player, rate, channels):
-    for samples in (round(1.0 * rate), round(2.3 * rate) + 1):
+    for samples in (rate, round(1.6 * rate) + 1):
         mix = noise(3, rate, channels)
         mix = replace(mix, samples=mix.samples[:, :samples])
         stem = ask(player, mix)
@@ -45,7 +45,7 @@ def test_the_same_seed_is_the_same_stem_and_what_is_heard_matters(player):
     stem = ask(player)
     assert np.array_equal(ask(player).samples, stem.samples)
     assert not np.array_equal(ask(player, seed=1).samples, stem.samples)
-    assert not np.array_equal(ask(player, noise(2.0037, seed=1)).samples, stem.samples)
+    assert not np.array_equal(ask(player, noise(1.3037, seed=1)).samples, stem.samples)
     assert not np.array_equal(ask(player, stem="drums").samples, stem.samples)
     assert not np.array_equal(ask(player, bpm=90.0).samples, stem.samples)
     assert stem.meta == {"seed": 0, "stem": "bass", "precision": "fp32"}
@@ -53,10 +53,11 @@ def test_the_same_seed_is_the_same_stem_and_what_is_heard_matters(player):
 
 def test_a_stream_is_the_stem(player):
     blocks = list(player.stream(Request(mix=MIX, stem="bass")))
-    assert len(blocks) == 3  # windows of a second, a quarter shared
+    assert len(blocks) == 2  # windows of a second, a quarter shared
     assert np.array_equal(np.concatenate([one.samples for one in blocks], 1), ask(player).samples)
 
 
+@pytest.mark.slow
 def test_a_window_keeps_what_the_one_before_made(player):
     """Later windows do not change earlier frames: a longer mix begins as the shorter one does."""
     longer = replace(MIX, samples=np.concatenate([MIX.samples, MIX.samples], 1))
@@ -79,19 +80,19 @@ def test_nothing_is_heard_of_nothing_but_the_length(player):
 
 def test_an_edit_keeps_all_tokens_and_all_audio_outside(player):
     stem = ask(player)
-    options = StemGenOptions(stem_in=stem, edit=(0.5, 1.1))
+    options = StemGenOptions(stem_in=stem, edit=(0.5, 0.9))
     request = Request(mix=MIX, stem="bass", seed=5)
     piece = tokens(player, request, options)
     before = player.codec.encode(torch.from_numpy(stem.samples)[None])
     is_new = torch.zeros(piece.frames, dtype=torch.bool)
-    is_new[25:55] = True
+    is_new[25:45] = True
     assert torch.equal(piece.codes[..., ~is_new], before[..., ~is_new])
     assert not torch.equal(piece.codes[..., is_new], before[..., is_new])
     edited = player.generate(request, options).samples
     changed = np.flatnonzero(edited[0] != stem.samples[0]) / RATE
     assert changed.min() >= 0.49
-    assert changed.max() <= 1.11
-    assert len(changed) > 0.5 * RATE
+    assert changed.max() <= 0.91
+    assert len(changed) > 0.3 * RATE
 
 
 def test_a_variation_of_0_is_the_same_tokens(player):
@@ -114,10 +115,10 @@ def test_a_stem_of_another_length_cannot_be_edited(player):
 
 
 def test_a_loop_has_its_length_and_its_end_leads_into_its_beginning(player):
-    request = Request(mix=noise(2), stem="bass")
+    request = Request(mix=noise(1.6), stem="bass")
     piece = player.piece(request, StemGenOptions(loop=True))
     wave = player._whole(piece).samples
-    assert wave.shape == (1, 2 * RATE)
+    assert wave.shape == (1, round(1.6 * RATE))
     plain = tokens(player, request, StemGenOptions()).codes
     frames = piece.frames
     reach = round(player.decoding.overlap_s * player.codec.frame_rate_hz) // 2
@@ -159,7 +160,7 @@ def silent():
 
 def test_a_silent_stem_is_made_anew_with_half_the_guidance_and_told(caplog):
     caplog.set_level(logging.WARNING)
-    mix = noise(1.5)
+    mix = noise(1)
     stem = ask(silent(), mix, activity=((0.0, 1),))
     first = [retry["guidance"] for retry in stem.meta["retries"] if retry["start_s"] == 0]
     assert first == [1.0, 1.0]
@@ -200,6 +201,7 @@ def test_half_the_guidance_is_no_less_than_none():
 # ---------------------------------------------------------------------- candidates
 
 
+@pytest.mark.slow
 def test_of_several_candidates_the_one_that_follows_best_is_given(player):
     mix = noise(2.5)
     stem = ask(player, mix, candidates=2)
@@ -212,6 +214,7 @@ def test_of_several_candidates_the_one_that_follows_best_is_given(player):
         player.stream(Request(mix=mix, stem="bass"), StemGenOptions(candidates=2))
 
 
+@pytest.mark.slow
 def test_a_stem_on_the_beat_follows_its_mix_better_than_one_beside_it():
     mix = noise(6, rate=16000)
     beside = replace(mix, samples=np.roll(mix.samples, 1900, axis=1))
@@ -259,6 +262,7 @@ def test_the_request_bends_the_models_own_decoding(player):
     assert StemGenOptions().decoding(own, Request()) == own
 
 
+@pytest.mark.slow
 def test_other_decoding_for_a_comparison(player):
     other = player.with_decoding(replace(player.decoding, guidance=GuidanceConfig(context=1.0)))
     assert other.decoding.guidance.context == 1.0
@@ -266,12 +270,14 @@ def test_other_decoding_for_a_comparison(player):
     assert not np.array_equal(ask(other).samples, ask(player).samples)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_another_stem_of_the_same_length(player):
     stem = ask(player, precision="bf16")
     assert stem.samples.shape == MIX.samples.shape
     assert stem.meta["precision"] == "bf16"
 
 
+@pytest.mark.slow
 def test_a_saved_model_plays_the_same(player, tmp_path):
     player.save(tmp_path / "model")
     again, twice = (StemGen.load(tmp_path / "model") for _ in range(2))
