@@ -231,6 +231,7 @@ def config_of(found: Published) -> EncodecConfig:
             channels=channels,
             filters=filters,
             ratios=tuple(shape[2] // 2 for shape in reversed(slower)),
+            front=1,
             dim=dim,
             code_dim=None,
             residual_layers=len(_numbers(r"encoder\.layers\.(\d+)\.block\.", tensors))

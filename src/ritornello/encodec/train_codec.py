@@ -27,6 +27,7 @@ from ritornello.encodec.losses import (
     time_error,
 )
 from ritornello.encodec.seanet import initialise
+from ritornello.errors import DataError
 from ritornello.evaluation.codebook import perplexity, usage_counts
 from ritornello.evaluation.reconstruction import spectral_convergence_db
 from ritornello.interfaces import Audio, Stage
@@ -43,7 +44,6 @@ SILENT = 1e-3
 Losses = dict[str, Tensor]
 
 
-@runtime_checkable
 @runtime_checkable
 class Excerpts(Protocol):
     """Where excerpts come from."""
@@ -82,10 +82,18 @@ class EncodecStage(Stage):
         self.share, self.steps = training.share, training.steps
 
     def prepare(self) -> None:
-        """The same held-out excerpts at every evaluation, those that can be heard."""
+        """The same held-out excerpts at every evaluation, those that can be heard.
+
+        Raises:
+            DataError: None of them can.
+        """
         drawn = self._whole(self.held_out.draw(torch.Generator().manual_seed(1), SCORED))
-        is_heard = drawn.square().mean((1, 2)).sqrt() > SILENT
-        self.scored = drawn[is_heard] if bool(is_heard.any()) else drawn
+        self.scored = drawn[drawn.square().mean((1, 2)).sqrt() > SILENT]
+        if not len(self.scored):
+            raise DataError(
+                f"all {SCORED} held-out excerpts are silent, so that there is nothing to judge "
+                "the codec by. Look for silent files with `ritornello data scan DIR`."
+            )
 
     def build(self, init: torch.Generator) -> dict[str, nn.Module]:
         """A fresh codec, or the one to start from, and fresh discriminators."""
@@ -129,7 +137,7 @@ class EncodecStage(Stage):
         shape = (self.training.batch, self.config.channels, time)
         return self._whole(0.1 * torch.randn(shape, generator=draw))
 
-    def _whole(self, wave: Waveform) -> Waveform:
+    def _whole(self, wave: Waveform) -> Float[Tensor, "batch channels whole"]:
         hop = self.config.hop_samples
         return wave[..., : wave.shape[-1] // hop * hop]
 
