@@ -234,6 +234,7 @@ def options_of_call() -> argparse.Namespace:
     parser.add_argument("model", help="shipped name, model folder or run folder")
     parser.add_argument("--reference", type=Path, required=True, help="manifest with splits")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--genres", nargs="+", help="of the lines to sing (all there are)")
     parser.add_argument("--takes", type=int, default=30, help="lines of every genre")
     parser.add_argument("--others", type=int, default=9, help="lines to be told from")
     parser.add_argument("--cache", type=Path, help="of codes, e.g. that of the training run")
@@ -262,7 +263,8 @@ def main() -> None:
         )
         report["alignment"] = {"layer": head.layer, "head": head.head} | plain(figures)
     if "words" in asked.parts:
-        genres = sorted({one.labels.get("genre", "") for one in corpus.split("valid")})
+        known = {one.labels.get("genre", "") for one in corpus.split("valid")}
+        genres = sorted(known & set(asked.genres) if asked.genres else known)
         for genre in genres:
             rows = judge_words(system, corpus, asked, genre)
             console.print(table(genre, [*rows["real"]], rows))

@@ -61,6 +61,7 @@ def build_parser() -> VerbParser:
             "ritornello train ada --data ~/recordings --run runs/stack levels.1.training.batch=8",
             "ritornello train ada --data ~/recordings --run runs/stack levels.2.quantiser.kind=vq",
             "ritornello train jukebox --data ~/songs --run runs/sung --preset songs",
+            "ritornello train stemgen --data ~/multitracks --run runs/band --time-limit 2h",
             "torchrun --nproc-per-node 2 -m ritornello train musika --data DIR --run RUN",
         ],
     )
@@ -129,7 +130,19 @@ def _lines(result: dict[str, Any], options: TrainOptions) -> list[str]:
         return [*lines, again]
     if options.stage is not None:  # other stages may still be missing
         return lines
-    return [*lines, f"play it:  ritornello generate {options.run} -o out.wav"]
+    return [*lines, *_what_next(options)]
+
+
+def _what_next(options: TrainOptions) -> list[str]:
+    """The command that plays what was trained."""
+    can = SYSTEMS[options.system].capabilities
+    if "accompany" in can:
+        words = f"generate {options.run} --mix mix.wav --stem bass -o bass.wav"
+    elif can == {"reconstruct"}:
+        words = f"reconstruct {options.run} in.wav -o out.wav"
+    else:
+        words = f"generate {options.run} -o out.wav"
+    return [f"play it:  ritornello {words}"]
 
 
 def _plan_row(stage: dict[str, Any]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from ritornello.data.recordings import checked_split
 from ritornello.data.stem_categories import category_of_name, category_of_program, is_mix
 from ritornello.errors import ConfigError, DataError
 
-SONG_LABELS = ("title", "artist", "genre", "key", "form")
+SONG_LABELS = ("title", "artist", "genre", "key", "form", "licence")
 SPLIT_FOLDERS = {"valid": "valid", "validation": "valid", "test": "test"}
 
 EXAMPLE = """expected a folder per song with its stems as files of equal length:
