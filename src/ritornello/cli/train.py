@@ -17,7 +17,7 @@ def run(argv: list[str]) -> int:
     train_module = importlib.import_module(f"{SYSTEMS[system].package}.train")
     result = train_module.run_training(options)
     if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
-        emit(result, as_json=options.json, text=_lines(result, options))
+        emit(result, as_json=options.json, text=_lines(result, options, system))
     return 0
 
 
@@ -116,7 +116,7 @@ def build_parser() -> VerbParser:
     return parser
 
 
-def _lines(result: dict[str, Any], options: TrainOptions) -> list[str]:
+def _lines(result: dict[str, Any], options: TrainOptions, system: str) -> list[str]:
     """The result for a person: the plan as a table, or how the training ended."""
     if options.plan_only:
         header = ("stage", "parameters", "memory", "compute", "s/step", "steps", "ends after")
@@ -130,12 +130,12 @@ def _lines(result: dict[str, Any], options: TrainOptions) -> list[str]:
         return [*lines, again]
     if options.stage is not None:  # other stages may still be missing
         return lines
-    return [*lines, *_what_next(options)]
+    return [*lines, *_what_next(options, system)]
 
 
-def _what_next(options: TrainOptions) -> list[str]:
+def _what_next(options: TrainOptions, system: str) -> list[str]:
     """The command that plays what was trained."""
-    can = SYSTEMS[options.system].capabilities
+    can = SYSTEMS[system].capabilities
     if "accompany" in can:
         words = f"generate {options.run} --mix mix.wav --stem bass -o bass.wav"
     elif can == {"reconstruct"}:
