@@ -36,7 +36,7 @@ GUIDANCE = {
     "none": GuidanceConfig(context=1.0, stem=1.0),
     "joint 2": GuidanceConfig(),
     "product 3 3": GuidanceConfig(kind="product", context=3.0, stem=3.0, anneal=False),
-    "nested 2 2": GuidanceConfig(kind="nested"),
+    "nested 2 1.5": GuidanceConfig(kind="nested", stem=1.5),
 }
 ROWS = [(steps, "joint 2", "fp32") for steps in STEPS]
 ROWS += [("24,12,6,6", kind, "fp32") for kind in GUIDANCE if kind != "joint 2"]
