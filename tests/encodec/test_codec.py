@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ritornello.checkpoint import write_checksums
@@ -22,6 +22,7 @@ CODECS = {kind: drawn(tiny(**settings)) for kind, settings in KINDS.items()}
 EVERY = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
+@settings(max_examples=40)
 @given(kind=st.sampled_from(sorted(KINDS)), time=st.integers(1, 200), batch=st.integers(1, 2))
 def test_any_length_comes_back_exactly(kind, time, batch):
     codec = CODECS[kind]
