@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ritornello.loading import FoundModel
     from ritornello.stemgen.band import BandPlan
 
-DEFAULT_MODEL = "stemgen-band"
 SESSION, MIX = "session.json", "mix.wav"
 BARS, BPM, BEATS_PER_BAR = 8, 110.0, 4
 NOT_FOR_BANDS = ("edit", "variation", "keep_onsets", "every", "stem_in")
@@ -56,13 +55,13 @@ def build_parser() -> VerbParser:
         "before. The folder gets a file for every stem, mix.wav and session.json. The same call\n"
         "goes on with an arrangement that was interrupted.",
         [
-            "ritornello band --stems drums,bass,keys --bars 16 --bpm 110 -o song",
+            "ritornello band runs/band --stems drums,bass,keys --bars 16 --bpm 110 -o song",
             "ritornello band runs/mine --stems bass,chords --mix drums.wav -o layers",
-            "ritornello band --stems drums,bass --bars 4 --loop -o loop --seed 3",
+            "ritornello band runs/band --stems drums,bass --bars 4 --loop -o loop --seed 3",
         ],
     )
     add = parser.add_argument
-    add("model", nargs="?", default=DEFAULT_MODEL, metavar="MODEL", help=f"({DEFAULT_MODEL})")
+    add("model", metavar="MODEL", help="a stemgen model: the folder of a run")
     add("--stems", type=_names, required=True, metavar="A,B,..", help="in the order of coming in")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     add("--bars", type=int, help=f"length ({BARS}, or that of --mix)")

@@ -12,7 +12,6 @@ SUMMARIES = {
     "stemgen-causal-bias": "how much being early counts when candidates are ranked",
     "stemgen-final": "no guidance and no bias against the model's own way, and a listening test",
 }
-DEFAULT_MODEL = "stemgen-band"
 LISTENED = {"real": "real", "best": "best", "naive": "naive"}
 LISTENING_CLIPS = 12
 
@@ -96,7 +95,7 @@ def _parser(word: str) -> VerbParser:
         "same held-out mixes. Stop at any moment; the same command goes on, stems are kept, and\n"
         "all three tables may share one folder.",
         [
-            f"ritornello reproduce {word} -o stems --data ~/bands",
+            f"ritornello reproduce {word} -o stems --data ~/bands --model runs/band",
             f"ritornello reproduce {word} -o stems --data ~/bands --model runs/mine --trials 100",
         ],
     )
@@ -104,7 +103,7 @@ def _parser(word: str) -> VerbParser:
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of the experiments")
     add("--data", type=Path, required=True, metavar="STEMS", help="a folder of multitrack songs")
     add("--split", default="valid", help="songs that the model was not trained on (valid)")
-    add("--model", default=DEFAULT_MODEL, help=f"a stemgen model ({DEFAULT_MODEL})")
+    add("--model", required=True, help="a stemgen model: the folder of a run")
     add("--trials", type=int, default=50, metavar="N", help="mixes that every row answers (50)")
     add("--seconds", type=float, default=8.0, metavar="S", help="length of a mix (8)")
     add("--seed", type=int, default=0, help="draws the mixes (0)")
