@@ -72,7 +72,7 @@ class GuidanceConfig:
 
     Attributes:
         kind: "product", independent sources as published; "joint", one strength for all; "nested",
-            the stem given nothing, then the context given the stem.
+            the context given nothing, then the stem given the context.
         context: Strength of the mix; of all for "joint".
         stem: Strength of the category.
         anneal: Whether it falls to 1 as a level is filled.
