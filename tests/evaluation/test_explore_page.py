@@ -250,7 +250,8 @@ class Visitor:
             self.page.wait_for_timeout(30)
 
     def titles(self):
-        return self.page.locator(".sample:visible .address").all_inner_texts()
+        # Of what is below the window, which a browser need not have laid out, too.
+        return self.page.locator(".sample:visible .address").all_text_contents()
 
     def current(self):
         return self.see("document.querySelector('.sample.current')?.dataset.number")
