@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ritornello.encodec.codec import EncodecCodec, EncodecNetwork
+from ritornello.encodec.codec import EncodecCodec, build_network
 from ritornello.encodec.presets import PRESETS
 from ritornello.encodec.seanet import initialise
 from ritornello.evaluation import speed
@@ -26,11 +26,11 @@ from ritornello.evaluation import speed
 def drawn(preset: str) -> EncodecCodec:
     """A codec of that size, its codebooks standing on what it makes of noise."""
     config, draw = PRESETS[preset]().codec, torch.Generator().manual_seed(0)
-    network = EncodecNetwork(config).eval()
+    network = build_network(config).eval()
     initialise(network, draw)
     network.requires_grad_(False)
     wave = 0.1 * torch.randn(1, config.channels, config.sample_rate, generator=draw)
-    queries = network.narrow(network.encoder(wave)).transpose(1, 2)
+    queries = network.queries(network.fast(wave))
     for level, book in enumerate(network.quantizer.books):
         book.begin(network.quantizer(queries).residuals[level], draw)
     return EncodecCodec(network)

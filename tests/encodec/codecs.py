@@ -2,7 +2,7 @@
 
 import torch
 
-from ritornello.encodec.codec import EncodecCodec, EncodecNetwork
+from ritornello.encodec.codec import EncodecCodec, build_network
 from ritornello.encodec.config import EncodecConfig
 from ritornello.encodec.seanet import initialise
 
@@ -43,11 +43,11 @@ def drawn(config=None):
     """A codec every codebook of which holds residuals that it is given."""
     config = config or tiny()
     draw = torch.Generator().manual_seed(0)
-    network = EncodecNetwork(config).eval()
+    network = build_network(config).eval()
     initialise(network, draw)
     network.requires_grad_(False)
     wave = noise(64 * config.hop_samples, channels=config.channels)
-    queries = network.narrow(network.encoder(wave)).transpose(1, 2)
+    queries = network.queries(network.fast(wave))
     for level, book in enumerate(network.quantizer.books):
         book.begin(network.quantizer(queries).residuals[level], draw)
     return EncodecCodec(network)

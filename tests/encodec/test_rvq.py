@@ -11,7 +11,7 @@ from tests.encodec.codecs import drawn, noise, tiny
 @pytest.fixture
 def begun():
     codec = drawn()
-    queries = codec.network.narrow(codec.network.encoder(noise(480, seed=3))).transpose(1, 2)
+    queries = codec.network.queries(codec.network.fast(noise(480, seed=3)))
     return codec.network.quantizer, queries
 
 

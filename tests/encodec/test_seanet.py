@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ritornello.encodec.codec import EncodecNetwork
+from ritornello.encodec.network import EncodecNetwork
 from ritornello.encodec.presets import paper_codec, small_codec
 from ritornello.encodec.seanet import Encoder, FasterConv, PaddedConv, initialise
 from tests.encodec.codecs import PUBLISHED, drawn, noise, tiny

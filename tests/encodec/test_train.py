@@ -149,7 +149,7 @@ def test_a_model_of_another_config_is_refused(tmp_path, codec_model):
     shutil.copytree(codec_model, folder)
     path = folder / "config.json"
     values = read_json(path)
-    values["codec"]["codebooks"] = 1
+    values["codec"]["steady_codebooks"] = 0
     write_json(path, values)
     write_checksums(folder)
     with pytest.raises(CheckpointError, match="another config"):

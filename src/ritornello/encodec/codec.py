@@ -15,8 +15,8 @@ from ritornello.audio.chunk import chunk_plan
 from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import from_dict, to_dict
 from ritornello.encodec.config import EncodecConfig
-from ritornello.encodec.rvq import Quantised, ResidualQuantiser
-from ritornello.encodec.seanet import Decoder, Encoder
+from ritornello.encodec.network import EncodecNetwork
+from ritornello.encodec.split import SplitNetwork
 from ritornello.errors import CheckpointError
 from ritornello.interfaces import TokenCodec
 from ritornello.nn.quantize import tensors_to_save
@@ -29,28 +29,11 @@ CHUNK_SAMPLES = 2**17
 """Least samples in a chunk, besides the context."""
 
 
-class EncodecNetwork(nn.Module):
-    """Encoder, quantiser, decoder.
-
-    Deviation: where `code_dim` is given, queries are projected to fewer values before they are
-    quantised: codebooks in a space of few dimensions are used more evenly after short training.
-    """
-
-    def __init__(self, config: EncodecConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = Encoder(config)
-        self.quantizer = ResidualQuantiser(config)
-        self.decoder = Decoder(config)
-        dim, code_dim = config.dim, config.code_dim
-        self.narrow = nn.Identity() if code_dim is None else nn.Conv1d(dim, code_dim, 1)
-        self.widen = nn.Identity() if code_dim is None else nn.Conv1d(code_dim, dim, 1)
-
-    def forward(self, wave: Waveform) -> tuple[Waveform, Quantised]:
-        """The audio through the bottleneck; its length is a multiple of the hop."""
-        queries = self.narrow(self.encoder(wave))
-        found = self.quantizer(queries.transpose(1, 2))
-        return self.decoder(self.widen(found.vectors.transpose(1, 2))), found
+def build_network(config: EncodecConfig) -> EncodecNetwork:
+    """The network that `config` describes, with the weights it is born with."""
+    if not config.steady_codebooks:
+        return EncodecNetwork(config)
+    return SplitNetwork(config)
 
 
 class EncodecCodec(TokenCodec):
@@ -63,12 +46,12 @@ class EncodecCodec(TokenCodec):
         self.hop_samples = config.hop_samples
         self.codebooks, self.codebook_size = config.codebooks, config.codebook_size
         slow = config.kernel // 2  # the convolution at the frame rate
-        self.context_frames = network.encoder.context_frames + slow
+        self.context_frames = network.context_frames + slow
 
     @classmethod
     def untrained(cls, config: EncodecConfig) -> "EncodecCodec":
         """A codec with whatever weights it is born with."""
-        return cls(EncodecNetwork(config).eval().requires_grad_(False))
+        return cls(build_network(config).eval().requires_grad_(False))
 
     @torch.inference_mode()
     def encode(self, wave: Waveform) -> Codes:
@@ -76,12 +59,11 @@ class EncodecCodec(TokenCodec):
         self.check_wave(wave)
         frames, hop = self.frames_for(wave.shape[-1]), self.hop_samples
         filled = nn.functional.pad(wave, (0, frames * hop - wave.shape[-1]))
-        encoder, pieces = self.network.encoder, []
-        for chunk in chunk_plan(frames, self._chunk_frames(), encoder.context_frames):
+        network, pieces = self.network, []
+        for chunk in chunk_plan(frames, self._chunk_frames(), network.context_frames):
             source = filled[..., chunk.padded_start * hop : chunk.padded_stop * hop]
-            pieces.append(encoder.fast(source)[..., chunk.keep])
-        queries = self.network.narrow(encoder.slow(torch.cat(pieces, -1)))
-        return self.network.quantizer.encode(queries.transpose(1, 2))
+            pieces.append(network.fast(source)[..., chunk.keep])
+        return network.quantizer.encode(network.queries(torch.cat(pieces, -1)))
 
     @torch.inference_mode()
     def decode(self, codes: Codes, length: int | None = None) -> Waveform:
@@ -100,7 +82,7 @@ class EncodecCodec(TokenCodec):
         return torch.stack([book.vectors for book in self.network.quantizer.books])
 
     def _chunk_frames(self) -> int:
-        context = self.network.encoder.context_frames
+        context = self.network.context_frames
         return max(CHUNK_SAMPLES // self.hop_samples, 2 * context)
 
 
@@ -133,6 +115,6 @@ def load_codec(folder: Path, config: EncodecConfig | None = None) -> EncodecCode
             f"{folder / CODEC} holds {found}; expected {config}. "
             "Was the model trained from another config?"
         )
-    network = EncodecNetwork(found)
+    network = build_network(found)
     load_into(network, tensors)
     return EncodecCodec(network.eval().requires_grad_(False))

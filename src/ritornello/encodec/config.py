@@ -28,6 +28,8 @@ class EncodecConfig:
         lstm_layers: Of the recurrent network at the frame rate; 0 for none.
         padding: What stands beyond the ends: "constant" (silence) or "reflect".
         codebooks: Levels of the residual quantiser.
+        steady_codebooks: The first so many hear magnitudes (`split.py`); 0 as published.
+        steady_windows: Samples of the spectra that they hear.
         codebook_size: Codes of each; a power of two.
         ema_decay: How slowly codes follow their queries.
         revive_below: Use below which a code is placed anew, as a fraction of uniform use.
@@ -48,6 +50,8 @@ class EncodecConfig:
     lstm_layers: int = 0
     padding: str = "constant"
     codebooks: int = 4
+    steady_codebooks: int = 0
+    steady_windows: tuple[int, ...] = (2048, 512)
     codebook_size: int = 512
     ema_decay: float = 0.95
     revive_below: float = 0.1
@@ -60,6 +64,17 @@ class EncodecConfig:
         require(self.code_dim is None or self.code_dim >= 1, "code_dim", self.code_dim, "1 or more")
         require(self.residual_layers >= 0, "residual_layers", self.residual_layers, "at least 0")
         require(self.lstm_layers >= 0, "lstm_layers", self.lstm_layers, "at least 0")
+        require(
+            0 <= self.steady_codebooks < self.codebooks,
+            "steady_codebooks",
+            self.steady_codebooks,
+            "0 or more, and fewer than codebooks",
+        )
+        if self.steady_codebooks:
+            shortest = min(self.steady_windows, default=0)
+            require(
+                shortest >= self.hop_samples, "steady_windows", shortest, "a hop's samples or more"
+            )
         size = self.codebook_size
         require(size >= 2 and size & (size - 1) == 0, "codebook_size", size, "a power of two")
         require(
@@ -123,6 +138,8 @@ class CodecTrainingConfig:
     Attributes:
         batch: Excerpts of a step.
         excerpt_s: Their length.
+        partial: Share of them that are decoded from fewer levels, so that the first ones make sense
+            without the others (section 3.2, on the choice of bandwidth).
         steps: Without a time limit.
         share: Of a chain's time.
         learning_rate: Peak of both players'.
@@ -136,6 +153,7 @@ class CodecTrainingConfig:
 
     batch: int = 8
     excerpt_s: float = 1.0
+    partial: float = 0.3
     steps: int = 20_000
     share: float = 1.0
     learning_rate: float = 1e-3
@@ -150,6 +168,7 @@ class CodecTrainingConfig:
         """Refuse what cannot be trained."""
         require(self.batch >= 1, "batch", self.batch, "at least 1")
         require(self.excerpt_s > 0, "excerpt_s", self.excerpt_s, "a positive number")
+        require(0 <= self.partial <= 1, "partial", self.partial, "between 0 and 1")
         require(
             self.discriminator_width >= 0, "discriminator_width", self.discriminator_width, "0+"
         )

@@ -29,13 +29,15 @@ def nano_codec() -> EncodecConfig:
         code_dim=4,
         kernel=3,
         codebooks=2,
+        steady_codebooks=1,
+        steady_windows=(64, 32),
         codebook_size=16,
     )
 
 
 def small_codec() -> EncodecConfig:
     """What the shipped codec is: no recurrence, so that chunks equal the whole by construction."""
-    return EncodecConfig()
+    return EncodecConfig(steady_codebooks=2)
 
 
 def base_codec() -> EncodecConfig:

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from ritornello.checkpoint import WEIGHTS, load_into, read_json, read_tensors
-from ritornello.encodec.codec import EncodecCodec, EncodecNetwork
+from ritornello.encodec.codec import EncodecCodec
 from ritornello.encodec.config import CodecTrainingConfig, EncodecConfig, EncodecSystemConfig
 from ritornello.encodec.generate import Encodec
+from ritornello.encodec.network import EncodecNetwork
 from ritornello.errors import CheckpointError, ConfigError
 
 PICKLED, AUDIOCRAFT = "pytorch_model.bin", "compression_state_dict.bin"

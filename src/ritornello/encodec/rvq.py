@@ -5,11 +5,12 @@
 Gradients pass straight through the whole; codebooks follow their own residuals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ritornello.encodec.config import EncodecConfig
@@ -19,6 +20,7 @@ from ritornello.training.codebooks import learn_codebook
 from ritornello.training.distributed import World
 
 Vectors = Float[Tensor, "batch frames code_dim"]
+Levels = Int64[Tensor, "batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,35 @@ class Quantised:
     codes: Codes
     residuals: list[Vectors]
     commitment: Float[Tensor, ""]
+
+
+def quantise(
+    queries: Vectors, books: Sequence[EmaCodebook], levels: Levels | None = None
+) -> Quantised:
+    """The nearest codes, level by level.
+
+    Args:
+        queries: What is quantised.
+        books: One per level.
+        levels: How many levels of every sequence are added up; None for all.
+    """
+    residual, total = queries.float(), torch.zeros_like(queries, dtype=torch.float32)
+    codes, residuals, commitments = [], [], []
+    for level, book in enumerate(books):
+        residuals.append(residual)
+        nearest = book.nearest(residual.detach())
+        chosen = book.look_up(nearest).detach()
+        commitments.append((chosen - residual).square().mean())
+        residual = residual - chosen
+        total = total + (chosen if levels is None else chosen * (level < levels)[:, None, None])
+        codes.append(nearest)
+    vectors = queries + (total - queries).detach()
+    return Quantised(
+        vectors=vectors if levels is None else vectors * (levels > 0)[:, None, None],
+        codes=torch.stack(codes, 1),
+        residuals=residuals,
+        commitment=torch.stack(commitments).mean(),
+    )
 
 
 class ResidualQuantiser(nn.Module):
@@ -57,23 +88,9 @@ class ResidualQuantiser(nn.Module):
         """The codebooks, coarsest first."""
         return [cast(EmaCodebook, layer) for layer in self.layers]
 
-    def forward(self, queries: Vectors) -> Quantised:
-        """The nearest codes, level by level."""
-        residual, total = queries.float(), torch.zeros_like(queries, dtype=torch.float32)
-        codes, residuals, commitments = [], [], []
-        for book in self.books:
-            residuals.append(residual)
-            nearest = book.nearest(residual.detach())
-            chosen = book.look_up(nearest).detach()
-            commitments.append((chosen - residual).square().mean())
-            residual, total = residual - chosen, total + chosen
-            codes.append(nearest)
-        return Quantised(
-            vectors=queries + (total - queries).detach(),
-            codes=torch.stack(codes, 1),
-            residuals=residuals,
-            commitment=torch.stack(commitments).mean(),
-        )
+    def forward(self, queries: Vectors, levels: Levels | None = None) -> Quantised:
+        """The nearest codes; of every sequence, the first `levels` alone are added up."""
+        return quantise(queries, self.books, levels)
 
     def encode(self, queries: Vectors) -> Codes:
         """Codes alone."""

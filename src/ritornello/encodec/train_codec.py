@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ritornello.checkpoint import write_config
 from ritornello.config import to_dict
-from ritornello.encodec.codec import CODEC, EncodecCodec, EncodecNetwork, load_codec, save_codec
+from ritornello.encodec.codec import CODEC, EncodecCodec, build_network, load_codec, save_codec
 from ritornello.encodec.config import CodecTrainingConfig, EncodecConfig
 from ritornello.encodec.losses import (
     Discriminators,
@@ -26,6 +26,8 @@ from ritornello.encodec.losses import (
     taken_for_real,
     time_error,
 )
+from ritornello.encodec.network import EncodecNetwork
+from ritornello.encodec.rvq import Levels
 from ritornello.encodec.seanet import initialise
 from ritornello.errors import DataError
 from ritornello.evaluation.codebook import perplexity, usage_counts
@@ -97,7 +99,7 @@ class EncodecStage(Stage):
 
     def build(self, init: torch.Generator) -> dict[str, nn.Module]:
         """A fresh codec, or the one to start from, and fresh discriminators."""
-        network = EncodecNetwork(self.config)
+        network = build_network(self.config)
         initialise(network, init)
         if self.start is not None:
             network.load_state_dict(load_codec(self.start, self.config).network.state_dict())
@@ -146,7 +148,7 @@ class EncodecStage(Stage):
         network = cast(EncodecNetwork, state.modules[CODEC])
         weights = self.training.weights
         with state.autocast():
-            decoded, found = network(batch)
+            decoded, found = network(batch, self._levels(draw))
         decoded = decoded.float()
         losses = {
             "time": time_error(decoded, batch),
@@ -177,6 +179,13 @@ class EncodecStage(Stage):
             state.update("discriminators", losses["discriminators"])
         extra = {"norm": norm, "revived": torch.tensor(float(revived))}
         return {name: loss.detach() for name, loss in losses.items()} | extra
+
+    def _levels(self, draw: torch.Generator) -> Levels:
+        """How many levels of every excerpt are decoded: all, or anything less."""
+        count, batch = self.config.codebooks, self.training.batch
+        fewer = torch.randint(1, count, (batch,), generator=draw) if count > 1 else torch.tensor(1)
+        is_partial = torch.rand(batch, generator=draw) < self.training.partial
+        return torch.where(is_partial, fewer, count)
 
     def _judges(self, state: TrainState) -> Discriminators | None:
         """The discriminators, once they have joined."""

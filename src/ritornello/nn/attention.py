@@ -32,6 +32,9 @@ Queries = Float[Tensor, "*lead queries head_dim"]
 Keys = Float[Tensor, "*lead keys head_dim"]
 Mask = Bool[Tensor, "queries keys"]
 
+SHORT = 128
+"""Queries up to which gradients are better computed in float32 on a processor."""
+
 
 # ------------------------------------------------------------------ the formula, and the fast one
 
@@ -62,7 +65,16 @@ def attend(
     *,
     is_causal: bool = False,
 ) -> Queries:
-    """The same by torch's fused kernel; `is_causal` stands for a lower triangle as mask."""
+    """The same by torch's fused kernel; `is_causal` stands for a lower triangle as mask.
+
+    On a processor the kernel takes several times as long for the gradients of short bfloat16
+    sequences as for those of float32 ones, so these are computed in float32.
+    """
+    is_slow = queries.dtype == torch.bfloat16 and queries.device.type == "cpu"
+    if is_slow and queries.shape[-2] <= SHORT and torch.is_grad_enabled():
+        with torch.autocast("cpu", enabled=False):
+            wide = (part.float() for part in (queries, keys, values))
+            return attend(*wide, mask, is_causal=is_causal).to(queries.dtype)
     return functional.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, is_causal=is_causal
     )

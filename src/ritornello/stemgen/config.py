@@ -20,6 +20,8 @@ class TransformerConfig:
         heads: Of attention.
         hidden: Inner width of the gated perceptron.
         dropout: Share of what blocks add that is dropped in training.
+        reach: Frames to either side that a convolution gathers before the blocks; 0 for no
+            convolution, as published.
         tables: How token tables begin: "codec", from the codec's code vectors, or "normal".
     """
 
@@ -28,6 +30,7 @@ class TransformerConfig:
     heads: int = 4
     hidden: int = 704
     dropout: float = 0.1
+    reach: int = 0
     tables: str = "codec"
 
     def __post_init__(self) -> None:
@@ -37,6 +40,7 @@ class TransformerConfig:
         is_whole = self.width % (2 * self.heads) == 0  # rotary positions turn pairs of values
         require(is_whole, "width", self.width, "a multiple of twice the heads")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "0 <= dropout < 1")
+        require(self.reach >= 0, "reach", self.reach, "0 or more frames")
         require(self.tables in TABLES, "tables", self.tables, " or ".join(TABLES))
 
 

@@ -13,7 +13,7 @@ import torch
 
 from ritornello.checkpoint import saved_config, whole_folder, write_checksums, write_config
 from ritornello.config import to_dict
-from ritornello.encodec.codec import EncodecCodec, EncodecNetwork, load_codec, save_codec
+from ritornello.encodec.codec import EncodecCodec, build_network, load_codec, save_codec
 from ritornello.encodec.seanet import initialise as initialise_codec
 from ritornello.errors import CapabilityError, CheckpointError
 from ritornello.stemgen.config import StemGenConfig
@@ -47,7 +47,7 @@ class StemGenModel:
     @classmethod
     def untrained(cls, config: StemGenConfig, draw: torch.Generator) -> "StemGenModel":
         """A model whose weights are drawn."""
-        codec, network = EncodecNetwork(config.codec), StemTransformer(config)
+        codec, network = build_network(config.codec), StemTransformer(config)
         initialise_codec(codec, draw)
         initialise(network, draw)
         return cls(

@@ -1,6 +1,6 @@
 """StemGen's network: the token combiner, a bidirectional trunk, one head per level (section 2.1).
 
-    conditions, target -- TokenCombiner --> (batch, frames, D)
+    conditions, target -- TokenCombiner --> (batch, frames, D) -- Neighbours --> the same
     trunk: blocks of RMS norm, rotary attention, RMS norm, gated perceptron
     head of the level asked for: logits (batch, frames, codes)
 
@@ -20,7 +20,8 @@ from ritornello.stemgen import combiner
 from ritornello.stemgen.combiner import Conditions, TokenCombiner
 from ritornello.stemgen.config import StemGenConfig, TransformerConfig
 
-STD = 0.02
+HEAD_STD = 0.02
+"""Of the heads' weights: all codes begin about equally likely."""
 
 Logits = Float[Tensor, "*places codes"]
 
@@ -36,6 +37,24 @@ class DroppingMlp(nn.Module):
     def forward(self, x: Steps) -> Steps:
         """The same shape."""
         return self.dropout(self.mlp(x))
+
+
+class Neighbours(nn.Module):
+    """Adds to every frame what lies around it, by a convolution over frames.
+
+    Deviation: the paper leaves all gathering to attention. That takes thousands of steps to find
+    out which frames are neighbours, and what a mix is doing right now is heard through them.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(
+            config.width, config.width, 2 * config.reach + 1, padding=config.reach, bias=False
+        )
+
+    def forward(self, x: Steps) -> Steps:
+        """The same shape; silence stands beyond the ends."""
+        return x + self.conv(x.transpose(1, 2)).transpose(1, 2)
 
 
 def build_trunk(config: TransformerConfig) -> Trunk:
@@ -64,6 +83,7 @@ class StemTransformer(nn.Module):
         self.config = config
         self.mask: int = combiner.mask_id(config)
         self.combiner = TokenCombiner(config)
+        self.neighbours = Neighbours(config.transformer) if config.transformer.reach else None
         self.enter = nn.Dropout(config.transformer.dropout)
         self.trunk = build_trunk(config.transformer)
         self.heads = nn.ModuleList(
@@ -87,7 +107,10 @@ class StemTransformer(nn.Module):
             places: Frames whose logits are wanted, (places, codes); None for all,
                 (batch, frames, codes).
         """
-        hidden = self.trunk(self.enter(self.combiner(conditions, target)))
+        combined = self.combiner(conditions, target)
+        if self.neighbours is not None:
+            combined = self.neighbours(combined)
+        hidden = self.trunk(self.enter(combined))
         if places is not None:
             hidden = hidden[places]
         return self.heads[level](hidden).float()
@@ -99,9 +122,14 @@ def initialise(
     code_vectors: Float[Tensor, "codebooks codes dim"] | None = None,
 ) -> None:
     """Draw all weights; see `combiner.initialise` for what the code vectors are for."""
-    initialise_trunk(network.trunk, generator, STD, (2 * len(network.trunk.layers)) ** -0.5)
+    std = network.config.transformer.width**-0.5  # keeps the variance
+    residual_scale = (2 * len(network.trunk.layers)) ** -0.5
+    initialise_trunk(network.trunk, generator, std, residual_scale)
     for head in network.heads:
-        nn.init.normal_(head.weight, std=STD, generator=generator)  # type: ignore[arg-type]
+        nn.init.normal_(head.weight, std=HEAD_STD, generator=generator)  # type: ignore[arg-type]
+    if network.neighbours is not None:
+        inputs = network.neighbours.conv.weight[0].numel()
+        nn.init.normal_(network.neighbours.conv.weight, std=inputs**-0.5, generator=generator)
     tables = network.config.transformer.tables
     combiner.initialise(network.combiner, generator, code_vectors if tables == "codec" else None)
 
