@@ -139,6 +139,32 @@ def test_conditions_are_cut_and_joined():
 # ------------------------------------------------------------------ who influences whom
 
 
+def test_neighbours_are_added_and_no_others():
+    """Frame t of what enters the trunk sees frames t - reach to t + reach."""
+    neighbours = fresh().double().neighbours
+    entered = torch.randn(1, FRAMES, 32, generator=generator(), dtype=torch.float64)
+    entered.requires_grad_()
+    gathered = neighbours(entered)
+    for frame in (0, 4, FRAMES - 1):
+        (gradient,) = torch.autograd.grad(gathered[0, frame].sum(), entered, retain_graph=True)
+        seen = gradient[0].abs().sum(-1).nonzero().flatten().tolist()
+        assert seen == [one for one in range(frame - 1, frame + 2) if 0 <= one < FRAMES]
+    alone = neighbours.conv.weight.detach().clone()
+    with torch.no_grad():
+        neighbours.conv.weight.zero_()
+        torch.testing.assert_close(neighbours(entered), entered)
+        neighbours.conv.weight.copy_(alone)
+
+
+def test_as_published_there_is_no_convolution():
+    assert (
+        StemTransformer(
+            replace(CONFIG, transformer=replace(CONFIG.transformer, reach=0))
+        ).neighbours
+        is None
+    )
+
+
 @pytest.mark.parametrize("stream", ["context", "target"])
 def test_every_frame_hears_every_frame(network, stream):
     """The gradient at every frame's input of every frame's output, of either stream."""
