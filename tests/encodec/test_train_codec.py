@@ -10,7 +10,8 @@ from ritornello.config import with_overrides
 from ritornello.encodec.codec import load_codec
 from ritornello.encodec.presets import nano
 from ritornello.encodec.train_codec import EncodecStage
-from ritornello.errors import ConfigError, DataError
+from ritornello.encodec.train_decoder import DecoderStage
+from ritornello.errors import CheckpointError, ConfigError, DataError
 from ritornello.training.distributed import World
 from ritornello.training.step import new_state
 from tests.encodec.codecs import noise
@@ -123,3 +124,24 @@ def test_figures_of_every_level_and_what_is_heard(tmp_path):
 def test_what_cannot_be_trained_is_refused(setting):
     with pytest.raises(ConfigError, match=setting.split("=")[0]):
         with_overrides(replace(nano()), [f"training.{setting}"])
+
+
+def test_a_decoder_is_trained_on_and_codes_stay(tmp_path):
+    first = stage()
+    first.export(begun(first, 1), tmp_path)
+    write_checksums(tmp_path)
+    config = nano()
+    one = DecoderStage(config.codec, config.training, Tones(), Tones(), start=tmp_path)
+    state, draw = begun(one, 4), torch.Generator().manual_seed(0)
+    before = {name: value.clone() for name, value in state.modules["encodec"].state_dict().items()}
+    for _ in range(4):
+        take(one, state, one.batch(draw), draw)
+    after = state.modules["encodec"].state_dict()
+    changed = {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"decoder", "widen"}
+
+
+def test_without_a_codec_there_is_no_decoder_to_train_on():
+    config = nano()
+    with pytest.raises(CheckpointError, match="--from"):
+        begun(DecoderStage(config.codec, config.training, Tones(), Tones()), 1)

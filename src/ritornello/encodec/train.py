@@ -18,6 +18,7 @@ from ritornello.data.crops import CropSampler
 from ritornello.encodec.config import EncodecConfig, EncodecSystemConfig
 from ritornello.encodec.presets import PRESETS
 from ritornello.encodec.train_codec import EncodecStage
+from ritornello.encodec.train_decoder import DECODER, DecoderStage
 from ritornello.errors import ConfigError
 from ritornello.interfaces import Stage
 from ritornello.shapes import Waveform
@@ -78,12 +79,12 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     start = starting_model(options)
     config = resolved_config(options, known, start)
     if options.plan_only:
-        stages = asked_stages(options, [_stage(config, Corpus([]), start)])
+        stages = asked_stages(options, [_stage(config, Corpus([]), start, options.stage)])
         estimates = estimate_chain(stages, seed=seed, time_limit_s=options.time_limit_s)
         return {"plan": [asdict(estimate) for estimate in estimates]}
     corpus = usable_corpus(options, run)
     run.begin(SYSTEM, to_dict(config), seed, lambda old: to_dict(from_dict(type(config), old)))
-    every: list[Stage] = [_stage(config, corpus, start)]
+    every: list[Stage] = [_stage(config, corpus, start, options.stage)]
     result = train_chain(
         asked_stages(options, every),
         run,
@@ -140,12 +141,14 @@ def origin(options: TrainOptions) -> str | None:
     return f"Started from the weights of `{Path(options.from_model).name}`."
 
 
-def _stage(config: EncodecSystemConfig, corpus: Corpus, start: Path | None) -> EncodecStage:
+def _stage(
+    config: EncodecSystemConfig, corpus: Corpus, start: Path | None, name: str | None
+) -> EncodecStage:
+    """The codec, or its decoder alone where that is asked for by name."""
     held_out = "valid" if len(corpus.split("valid")) else "train"
     train, judged = (
         RecordedExcerpts(corpus, split, config.training.excerpt_s, config.codec)
         for split in ("train", held_out)
     )
-    return EncodecStage(
-        config.codec, config.training, train, judged, start=start, system=(SYSTEM, config)
-    )
+    kind = DecoderStage if name == DECODER else EncodecStage
+    return kind(config.codec, config.training, train, judged, start=start, system=(SYSTEM, config))

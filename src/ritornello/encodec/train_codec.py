@@ -27,7 +27,7 @@ from ritornello.encodec.losses import (
     time_error,
 )
 from ritornello.encodec.network import EncodecNetwork
-from ritornello.encodec.rvq import Levels
+from ritornello.encodec.rvq import Levels, Quantised
 from ritornello.encodec.seanet import initialise
 from ritornello.errors import DataError
 from ritornello.evaluation.codebook import perplexity, usage_counts
@@ -172,13 +172,19 @@ class EncodecStage(Stage):
             ]
         ).sum()
         norm = state.update(CODEC, total)
-        revived = network.quantizer.learn(found, draw, state.world)
+        revived = self.follow(network, found, state, draw)
         if judges is not None and heard is not None:
             with state.autocast():
                 losses["discriminators"] = found_out(heard, judges(decoded.detach()))
             state.update("discriminators", losses["discriminators"])
         extra = {"norm": norm, "revived": torch.tensor(float(revived))}
         return {name: loss.detach() for name, loss in losses.items()} | extra
+
+    def follow(
+        self, network: EncodecNetwork, found: Quantised, state: TrainState, draw: torch.Generator
+    ) -> int:
+        """Move the codebooks after their residuals; how many codes were placed anew."""
+        return network.quantizer.learn(found, draw, state.world)
 
     def _levels(self, draw: torch.Generator) -> Levels:
         """How many levels of every excerpt are decoded: all, or anything less."""

@@ -30,6 +30,7 @@ from ritornello.data.stems import StemCorpus, scan_stems
 from ritornello.encodec.codec import CODEC, EncodecCodec, load_codec
 from ritornello.encodec.config import EncodecConfig
 from ritornello.encodec.train_codec import EncodecStage
+from ritornello.encodec.train_decoder import DECODER, DecoderStage
 from ritornello.errors import ConfigError, DataError
 from ritornello.interfaces import Stage
 from ritornello.stemgen.config import StemGenConfig
@@ -85,7 +86,8 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     run.begin(NAME, to_dict(config), seed, lambda old: to_dict(from_dict(StemGenConfig, old)))
     is_first = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes the model
     if start is not None and taken and is_first:
-        take_components(start, taken, run, NAME, to_dict(config))
+        kept = [TRANSFORMER] if options.stage == DECODER else []  # it stays valid: codes do
+        take_components(start, [*taken, *kept], run, NAME, to_dict(config))
     every = chain(options, config, corpus, run, start)
     result = train_chain(
         asked_stages(options, every),
@@ -234,24 +236,31 @@ def chain(
     run: RunFolder,
     start: Path | None,
 ) -> list[Stage]:
-    """The stages in order; a codec that was taken over is left out."""
+    """The stages in order; a codec that was taken over is left out, or its decoder trained on."""
     begins = start if options.from_model is not None else None
     folder = (options.cache or run.cache) / "stems"
     stages: list[Stage] = []
     if not taken_components(options, config, start):
         stages.append(codec_stage(config, corpus, begins))
+    elif options.stage == DECODER:
+        stages.append(codec_stage(config, corpus, run.model, DecoderStage))
     pairs = RunPairs(config, corpus, run.model, folder)
     return [*stages, TransformerStage(config, pairs, run.model, begins)]
 
 
-def codec_stage(config: StemGenConfig, corpus: StemCorpus, start: Path | None) -> EncodecStage:
-    """The codec, on stems and submixes."""
+def codec_stage(
+    config: StemGenConfig,
+    corpus: StemCorpus,
+    start: Path | None,
+    kind: type[EncodecStage] = EncodecStage,
+) -> EncodecStage:
+    """The codec, or a part of it, on stems and submixes."""
     samples = round(config.training.codec.excerpt_s * config.codec.sample_rate)
 
     def excerpts(split: str) -> "Excerpts":
         return Excerpts(corpus, split, samples, config.codec.sample_rate)
 
-    return EncodecStage(
+    return kind(
         config.codec,
         config.training.codec,
         excerpts("train"),
