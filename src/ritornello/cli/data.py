@@ -157,7 +157,7 @@ def _songs_parser() -> VerbParser:
         "--parts",
         default="mix,voice,accompaniment",
         metavar="PARTS",
-        help="which to write (mix,voice,accompaniment)",
+        help="which to write (mix,voice,accompaniment); also solo, the voice with its rests cut",
     )
     add("--hours", type=float, metavar="H", help="stop after this much music (everything)")
     add("--rate", type=int, default=44100, metavar="HZ", help="sample rate (44100)")

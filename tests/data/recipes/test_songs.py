@@ -11,6 +11,7 @@ import soundfile
 from ritornello.data.recipes.render import find_sound_font
 from ritornello.data.recipes.singing_words import speaker
 from ritornello.data.recipes.songs import (
+    PARTS,
     SongsRecipe,
     Surveyed,
     draw_variation,
@@ -62,7 +63,7 @@ def contents(folder):
 @needs_voice
 @pytest.mark.slow
 def test_every_take_has_aligned_parts_and_tells_what_is_sung(recipe):
-    config = recipe(renders=2)
+    config = recipe(renders=2, parts=(*PARTS, "solo"))
     steps = []
     summary = make_songs(config, progress=lambda *step: steps.append(step))
     assert (summary.rendered, summary.reused, summary.works) == (2, 0, 1)
@@ -89,6 +90,16 @@ def test_every_take_has_aligned_parts_and_tells_what_is_sung(recipe):
             heard = voice[int(one["start_s"] * 16000) : int(one["end_s"] * 16000)]
             assert heard.max() > 0.01
         assert voice[: int((sung[0]["start_s"] - 0.06) * 16000)].max() < 1e-3
+        solo, rate = soundfile.read(config.out / "solo" / path.name)
+        assert rate == 16000
+        assert len(solo) < len(voice)
+        moved = json.loads(
+            (config.out / "solo" / path.name).with_suffix(".json").read_text(encoding="utf-8")
+        )
+        for one in moved["lyrics"]["sung"]:
+            assert (
+                np.abs(solo[int(one["start_s"] * 16000) : int(one["end_s"] * 16000)]).max() > 0.01
+            )
         accompaniment = (config.out / "accompaniment" / path.name).with_suffix(".json")
         assert "lyrics" not in json.loads(accompaniment.read_text(encoding="utf-8"))
 

@@ -47,6 +47,7 @@ from ritornello.data.recipes.songs_score import (
     sung_higher,
     transposed,
 )
+from ritornello.data.recipes.songs_solo import at_new_times, shortened
 from ritornello.data.recipes.workers import (
     PART_SUFFIX,
     RATES,
@@ -61,6 +62,7 @@ from ritornello.errors import ConfigError, DataError
 
 RECIPE_VERSION = 1
 PARTS = ("mix", "voice", "accompaniment")
+SOLO = "solo"
 LONGEST_S = 150.0
 LEAD_S = 0.4
 TEMPO_SPREAD = 0.06
@@ -75,7 +77,8 @@ class SongsRecipe:
     Attributes:
         out: Folder for the parts' folders; made when missing.
         lieder: Folders of MusicXML with words; none means the recipe's own tunes.
-        parts: Which of mix, voice and accompaniment to write.
+        parts: Which of mix, voice, accompaniment and solo to write; solo is the voice with its long
+            rests cut down, and so not aligned with the others.
         hours: Stop planning when this much music is planned; None renders everything.
         rate: Sample rate of the files, Hz.
         soundfont: General MIDI sound font; None takes an installed one.
@@ -96,9 +99,10 @@ class SongsRecipe:
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
-        if not self.parts or set(self.parts) - set(PARTS):
+        known = (*PARTS, SOLO)
+        if not self.parts or set(self.parts) - set(known):
             raise ConfigError(
-                f"parts is {','.join(self.parts)!r}; expected some of {','.join(PARTS)}"
+                f"parts is {','.join(self.parts)!r}; expected some of {','.join(known)}"
             )
         if self.hours is not None and not 0 < self.hours < float("inf"):
             raise ConfigError(f"hours is {self.hours}; expected a positive number")
@@ -367,8 +371,14 @@ def make_take(job: Job) -> Made | tuple[str, str]:
     except DataError as error:
         return job.surveyed.source, str(error)
     seconds = round(waves["mix"].shape[1] / job.rate, 3)
+    short = shortened(waves["voice"], job.rate) if SOLO in job.parts else None
+    if short is not None:
+        waves[SOLO] = short.wave
     for part, path in job.files.items():
-        car = _side_car(job, song, placed, part) | {
+        car = _side_car(job, song, placed, part)
+        if part == SOLO and short is not None:
+            car = at_new_times(car, short)
+        car |= {
             "render": {
                 "key": job.key,
                 "seconds": seconds,
