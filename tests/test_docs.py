@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from tests.markdown import (
     shell_lines,
 )
 from tests.parsing import accepts  # noqa: F401 - a fixture
+from tests.stemgen.conftest import drawn_player
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TABLES = [*PAGES, *sorted((ROOT / "src/ritornello").glob("*/README.md"))]
@@ -100,6 +102,7 @@ def home(nano_model, tmp_path, monkeypatch):
     shutil.copytree(nano_model, box / "piano")
     drawn_stack(2).save(box / "ada-piano")
     drawn_jukebox(levels=3).save(box / "jukebox-piano")
+    drawn_player().save(box / "stemgen-band")
     draw = np.random.default_rng(0)
     for name in ("one", "two"):
         samples = 0.1 * draw.standard_normal((2, 44100)).astype(np.float32)
@@ -134,3 +137,20 @@ def test_the_command_line_page_plays(home, capsys):
         for code in blocks(TEXT[ROOT / "docs" / page], "python"):
             exec(compile(code, page, "exec"), {})
     assert "True" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_stemgen_page_plays(home, capsys):
+    """A session from a mix to a band, its commands one after the other."""
+    draw = np.random.default_rng(1)
+    for name in ("mix", "pads", "loop", "start"):
+        samples = 0.1 * draw.standard_normal((1, 14 * 1600)).astype(np.float32)
+        write_audio(Path(f"{name}.wav"), Audio(samples=samples, sample_rate=1600))
+    played = commands(TEXT[ROOT / "docs/stemgen.md"])
+    assert len(played) >= 10
+    for words in played:
+        code = main([*words[1:], "--json"])
+        out = capsys.readouterr()
+        assert code == 0, (words, out.out, out.err)
+    for made in ("bass.wav", "both.wav", "best.wav", "song/keys.wav", "layers/mix.wav"):
+        assert Path(made).exists(), made

@@ -110,3 +110,22 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path, band):
     code, result = band("--stems", "bass", "-o", tmp_path)
     assert code == 1
     assert "holds no session" in result["error"]
+
+
+@pytest.mark.parametrize(
+    "words", [["--bpm", 0], ["--bpm", 1000], ["--temperature", 9], ["--seed", -1]]
+)
+def test_what_a_stem_would_be_refused_for_is_refused_before_anything_is_written(
+    tmp_path, band, words
+):
+    code, result = band("--stems", "drums", *words, "-o", tmp_path / "out")
+    assert code == 1, result
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tempo_beside_a_mix_is_refused(tmp_path, band):
+    write_audio(tmp_path / "mix.wav", noise(2))
+    words = ["--mix", tmp_path / "mix.wav", "--bpm", 90, "-o", tmp_path / "out"]
+    code, result = band("--stems", "drums", *words)
+    assert code == 1
+    assert "leave out --bpm" in result["error"]

@@ -63,6 +63,18 @@ def test_nothing_stays_in_its_place(items, seed):
     assert (order != np.arange(items)).all()
 
 
+@given(st.lists(st.sampled_from("abcde"), min_size=2, max_size=30), st.integers(0, 1000))
+def test_nothing_stays_in_its_group(groups, seed):
+    draw, items = np.random.default_rng(seed), len(groups)
+    if 2 * max(groups.count(name) for name in groups) > items:
+        with pytest.raises(DataError, match="cannot be shuffled between pieces"):
+            derangement(items, draw, groups)
+        return
+    order = derangement(items, draw, groups)
+    assert sorted(order) == list(range(items))
+    assert all(groups[one] != groups[other] for one, other in enumerate(order))
+
+
 def test_onset_coincidence_by_hand():
     context = np.array([1.0, 2.0, 3.0, 4.0])
     # Chance: four windows of 0.1 s in 5 s.

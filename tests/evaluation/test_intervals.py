@@ -89,3 +89,15 @@ def test_refuses_nothing_and_rows_that_differ():
 def test_spread_over_splits_is_the_median_and_the_middle_95_per_cent():
     found = intervals.spread([float(value) for value in range(201)], 7)
     assert (found.value, found.low, found.high, found.items) == (100.0, 5.0, 195.0, 7)
+
+
+def test_alike_excerpts_of_few_pieces_say_as_much_as_the_pieces():
+    draw = np.random.default_rng(0)
+    pieces = draw.standard_normal(10)
+    values, groups = np.repeat(pieces, 20), [f"piece {number // 20}" for number in range(200)]
+    alone = intervals.mean_interval(pieces, np.random.default_rng(1))
+    grouped = intervals.mean_interval(values, np.random.default_rng(1), groups)
+    blind = intervals.mean_interval(values, np.random.default_rng(1))
+    assert (grouped.value, grouped.items) == (pytest.approx(alone.value), 10)
+    assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high))
+    assert blind.high - blind.low < 0.5 * (grouped.high - grouped.low)

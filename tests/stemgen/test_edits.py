@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from ritornello.errors import ConfigError
 from ritornello.stemgen.combiner import FREE, PLAY, REST
-from ritornello.stemgen.edits import activity_frames, around, kept_frames, onsets_of, pasted
+from ritornello.stemgen.edits import (
+    activity_frames,
+    around,
+    kept_frames,
+    onsets_of,
+    pasted,
+    refuse_nothing_new,
+)
 from ritornello.stemgen.options import StemGenOptions, steps_of
 from tests.stemgen.conftest import noise
 
@@ -35,6 +42,16 @@ def test_a_variation_makes_its_share_of_the_range_anew(share, first, last):
     assert int((~found).sum()) == round(share * (last - first))
     assert found[:first].all()
     assert found[last:].all()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"edit": (100, 200)}, {"edit": (4, 4.005)}, {"variation": 0.001}]
+)
+def test_an_edit_that_changes_nothing_is_refused(asked):
+    options = StemGenOptions(stem_in=STEM, **asked)
+    with pytest.raises(ConfigError, match=r"of the 4\.000 s would be made anew"):
+        refuse_nothing_new(kept(**asked), options, 4.0)
+    refuse_nothing_new(kept(variation=0), StemGenOptions(stem_in=STEM, variation=0), 4.0)
 
 
 def test_a_variation_differs_by_seed():

@@ -11,7 +11,7 @@ from ritornello.errors import DataError
 from ritornello.evaluation.intervals import Estimate
 from ritornello.stemgen import experiments
 from ritornello.stemgen.config import DecodingConfig, GuidanceConfig
-from ritornello.stemgen.trials import draw_trials
+from ritornello.stemgen.trials import draw_both, draw_trials
 
 RATE = 1600
 
@@ -35,25 +35,39 @@ def corpus(tmp_path_factory):
     return scan_stems([folder])
 
 
-def test_trials_are_held_out_spread_and_sound(corpus):
-    split = "train" if len(corpus.split("train")) > 1 else "valid"
-    found = draw_trials(corpus, split, 4, 2.0, 1600, seed=0)
+def test_trials_are_spread_and_sound(corpus):
+    found = draw_trials(corpus.songs, 4, 2.0, 1600, seed=0)
     assert [one.name for one in found] == ["000", "001", "002", "003"]
-    assert len({one.song for one in found}) == len(corpus.split(split))
+    assert len({one.song for one in found}) == 4
     for one in found:
         assert one.context.samples.shape == one.target.samples.shape == (1, 3200)
         assert abs(one.target.samples).max() > 0.01
-    again = draw_trials(corpus, split, 4, 2.0, 1600, seed=0)
+    again = draw_trials(corpus.songs, 4, 2.0, 1600, seed=0)
     assert all(
         (a.context.samples == b.context.samples).all() for a, b in zip(found, again, strict=True)
     )
 
 
+def test_what_is_judged_and_what_it_is_judged_against_are_of_different_songs(corpus):
+    judged, others = draw_both(corpus, "all", 3, 2.0, 1600, seed=0)
+    assert (len(judged), len(others)) == (3, 3)
+    songs = [{one.song for one in side} for side in (judged, others)]
+    assert [len(side) for side in songs] == [2, 2]
+    assert not songs[0] & songs[1]
+
+
+def test_trials_are_of_the_split(corpus):
+    split = "train" if len(corpus.split("train")) > 1 else "valid"
+    held = {song.id for song in corpus.split(split)}
+    for side in draw_both(corpus, split, 2, 2.0, 1600, seed=0):
+        assert {one.song for one in side} <= held
+
+
 def test_more_trials_than_there_are_places_are_refused(corpus):
     with pytest.raises(DataError, match="Ask for fewer"):
-        draw_trials(corpus, "train", 100, 2.0, 1600, seed=0)
-    with pytest.raises(DataError, match="lasts 60 s"):
-        draw_trials(corpus, "train", 1, 60.0, 1600, seed=0)
+        draw_trials(corpus.songs, 100, 2.0, 1600, seed=0)
+    with pytest.raises(DataError, match="0 songs of the split 'all' last 60 s"):
+        draw_both(corpus, "all", 1, 60.0, 1600, seed=0)
 
 
 def test_rows_differ_in_what_their_table_is_about():

@@ -137,16 +137,17 @@ def test_who_listens_guesses_better_with_the_right_mix(tmp_path):
     assert figures["listening0"] == pytest.approx(
         figures["accuracy0_true"] - figures["accuracy0_shuffled"]
     )
+    assert figures["gained0_low"] > 0.5 > before["gained0_high"]
     assert figures["loss0"] < before["loss0"] - 1
     assert figures["loss"] == pytest.approx((figures["loss0"] + figures["loss1"]) / 2)
 
 
 def test_deaf_models_are_named(caplog):
-    heard = {"accuracy0_true": 0.3, "accuracy0_shuffled": 0.2, "listening0": 0.1}
+    heard = {"gained0": 0.1, "gained0_low": 0.02}
     warn_of_deafness(heard)
     warn_of_deafness({})
     assert not caplog.messages
-    warn_of_deafness({"accuracy0_true": 0.2, "accuracy0_shuffled": 0.2, "listening0": 0.0})
+    warn_of_deafness({"gained0": 0.1, "gained0_low": -0.02})
     assert "does not listen yet" in caplog.text
 
 

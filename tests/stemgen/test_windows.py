@@ -49,6 +49,11 @@ def test_a_loop_is_closed_with_both_sides_known(frames, window, share):
     assert set(anew.tolist()) <= set(places.tolist())
     assert {0, frames - 1} & set(anew.tolist())
     assert len(set(anew.tolist())) == len(anew)
+    known = set(places.tolist()) - set(anew.tolist())
+    if len(places) >= 4:  # something before what is made anew, and something after it
+        order = [place in known for place in places.tolist()]
+        assert order[0]
+        assert order[-1]
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (4410, 2)])

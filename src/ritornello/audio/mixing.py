@@ -51,8 +51,15 @@ class Layer:
 
 
 def matched_gain_db(mix: Audio, stem: Audio, level_lu: float = STEM_LEVEL_LU) -> float:
-    """Gain that brings a stem to `level_lu` against its mix; 0 where one of them is silent."""
-    sides = [integrated_loudness(side.samples, side.sample_rate) for side in (mix, stem)]
+    """Gain that brings a stem to `level_lu` against its mix; 0 where one of them is silent.
+
+    The stem is measured with the channels that it has in the mix: in two it is twice as loud.
+    """
+    placed = with_channels(stem.samples, mix.channels)
+    sides = (
+        integrated_loudness(mix.samples, mix.sample_rate),
+        integrated_loudness(placed, stem.sample_rate),
+    )
     return sides[0] + level_lu - sides[1] if all(map(math.isfinite, sides)) else 0.0
 
 

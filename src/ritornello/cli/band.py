@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ritornello.loading import FoundModel
     from ritornello.stemgen.band import BandPlan
 
+DEFAULT_MODEL = "stemgen-band"
 SESSION, MIX = "session.json", "mix.wav"
 BARS, BPM, BEATS_PER_BAR = 8, 110.0, 4
 NOT_FOR_BANDS = ("edit", "variation", "keep_onsets", "every", "stem_in")
@@ -55,13 +56,13 @@ def build_parser() -> VerbParser:
         "before. The folder gets a file for every stem, mix.wav and session.json. The same call\n"
         "goes on with an arrangement that was interrupted.",
         [
-            "ritornello band runs/band --stems drums,bass,keys --bars 16 --bpm 110 -o song",
+            "ritornello band --stems drums,bass,keys --bars 16 --bpm 110 -o song",
             "ritornello band runs/mine --stems bass,chords --mix drums.wav -o layers",
-            "ritornello band runs/band --stems drums,bass --bars 4 --loop -o loop --seed 3",
+            "ritornello band --stems drums,bass --bars 4 --loop -o loop --seed 3",
         ],
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a stemgen model: the folder of a run")
+    add("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=f"({DEFAULT_MODEL})")
     add("--stems", type=_names, required=True, metavar="A,B,..", help="in the order of coming in")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     add("--bars", type=int, help=f"length ({BARS}, or that of --mix)")
@@ -101,15 +102,18 @@ def band_plan(asked: argparse.Namespace) -> tuple["BandPlan", "Audio | None"]:
     start = read_audio(asked.mix) if asked.mix else None
     if start is not None and asked.bars is not None:
         raise ConfigError("a band on top of --mix is as long as it; leave out --bars")
+    if start is not None and bpm is not None:
+        raise ConfigError("a band on top of --mix hears its beat and no click; leave out --bpm")
+    bpm = BPM if bpm is None else bpm
     beats = own.get("beats_per_bar", BEATS_PER_BAR)
     seconds = None
     if start is None:
-        seconds = seconds_of(BARS if asked.bars is None else asked.bars, beats, bpm or BPM)
+        seconds = seconds_of(BARS if asked.bars is None else asked.bars, beats, bpm)
     plan = BandPlan(
         stems=asked.stems,
         seed=asked.seed,
         seconds=seconds,
-        bpm=None if asked.no_click or start is not None else bpm or BPM,
+        bpm=None if asked.no_click or start is not None else bpm,
         options=StemGenOptions(**own),
         guidance=asked.guidance,
         temperature=asked.temperature,

@@ -95,8 +95,8 @@ def build_parser() -> VerbParser:
             "ritornello generate runs/songs -o a.wav -n 4 --level 2 --seconds 20 --save takes",
             "ritornello generate runs/songs -o b.wav --from-codes takes/take-2",
             "ritornello generate runs/mine -o mine.wav --set density=curve.csv --json",
-            "ritornello generate runs/band --mix mix.wav --stem bass -o bass.wav",
-            "ritornello generate runs/band --mix mix.wav --stem bass -o b.wav -n 4 --loop",
+            "ritornello generate stemgen-band --mix mix.wav --stem bass -o bass.wav",
+            "ritornello generate stemgen-band --mix mix.wav --stem bass -o b.wav -n 4 --loop",
         ],
     )
     add_model(parser)

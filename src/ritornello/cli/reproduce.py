@@ -34,7 +34,7 @@ usage: ritornello reproduce TABLE -o FOLDER [--json] [--flags]
 
 examples:
   ritornello reproduce ada-table-1 -o ada --data ~/piano --scale mini --seeds 2 --jobs 2
-  ritornello reproduce stemgen-final -o stems --data ~/bands --model runs/band
+  ritornello reproduce stemgen-final -o stems --data ~/bands
   ritornello reproduce metrics-sanity -o sanity
   ritornello reproduce metrics-sanity -o sanity --reference manifest.jsonl --midi ~/midi
 

@@ -14,6 +14,7 @@ SUMMARIES = {
 }
 LISTENED = {"real": "real", "best": "best", "naive": "naive"}
 LISTENING_CLIPS = 12
+DEFAULT_MODEL = "stemgen-band"
 
 
 def run_stemgen(word: str, argv: list[str]) -> int:
@@ -33,7 +34,7 @@ def run_stemgen(word: str, argv: list[str]) -> int:
     from ritornello.loading import find
     from ritornello.stemgen import experiments
     from ritornello.stemgen.generate import StemGen
-    from ritornello.stemgen.trials import draw_trials
+    from ritornello.stemgen.trials import ALL, draw_both
 
     model = find(options.model)
     model.require(frozenset({"accompany"}))
@@ -41,18 +42,20 @@ def run_stemgen(word: str, argv: list[str]) -> int:
     if not isinstance(system, StemGen):
         raise CapabilityError(f"{options.model} is a {system.name} model; expected stemgen")
     corpus = scan_stems([options.data])
-    rate, count = system.sample_rate, 2 * options.trials
-    drawn = draw_trials(corpus, options.split, count, options.seconds, rate, options.seed)
+    judged, others = draw_both(
+        corpus, options.split, options.trials, options.seconds, system.sample_rate, options.seed
+    )
+    songs = corpus if options.split == ALL else corpus.split(options.split)
     about = {
         "model": options.model,
         "weights_sha256": model.weights_sha256,
-        "data": corpus.split(options.split).digest(),
+        "data": songs.digest(),
         "trials": options.trials,
         "seconds": options.seconds,
         "seed": options.seed,
     }
     embeddings = [load_embedding("musicnn")]
-    experiment = experiments.open_experiment(options.out, system, drawn, embeddings, about)
+    experiment = experiments.open_experiment(options.out, system, judged, others, embeddings, about)
     rows = experiments.TABLES[word](system.config.decoding)
     with progress_bar("stems") as progress:
         told = experiments.table(experiment, rows, progress)
@@ -95,15 +98,15 @@ def _parser(word: str) -> VerbParser:
         "same held-out mixes. Stop at any moment; the same command goes on, stems are kept, and\n"
         "all three tables may share one folder.",
         [
-            f"ritornello reproduce {word} -o stems --data ~/bands --model runs/band",
+            f"ritornello reproduce {word} -o stems --data ~/bands",
             f"ritornello reproduce {word} -o stems --data ~/bands --model runs/mine --trials 100",
         ],
     )
     add = parser.add_argument
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of the experiments")
     add("--data", type=Path, required=True, metavar="STEMS", help="a folder of multitrack songs")
-    add("--split", default="valid", help="songs that the model was not trained on (valid)")
-    add("--model", required=True, help="a stemgen model: the folder of a run")
+    add("--split", default="valid", help="songs it was not trained on; all (valid)")
+    add("--model", default=DEFAULT_MODEL, help=f"a stemgen model ({DEFAULT_MODEL})")
     add("--trials", type=int, default=50, metavar="N", help="mixes that every row answers (50)")
     add("--seconds", type=float, default=8.0, metavar="S", help="length of a mix (8)")
     add("--seed", type=int, default=0, help="draws the mixes (0)")

@@ -95,7 +95,7 @@ def activity(text: str) -> tuple[tuple[float, int], ...]:
     """
     from ritornello.cli.playing import read_curve
 
-    if ":" not in text or Path(text).is_file():
+    if ":" not in text or _is_file(text):
         return tuple((at_s, _play_or_rest(f"{value:g}")) for at_s, value in read_curve(Path(text)))
     points = []
     for part in text.split(","):
@@ -108,6 +108,13 @@ def activity(text: str) -> tuple[tuple[float, int], ...]:
                 "0:play,8:rest"
             ) from None
     return tuple(points)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # longer than names may be: a curve of many points
+        return False
 
 
 def _play_or_rest(word: str) -> int:

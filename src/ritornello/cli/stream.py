@@ -67,6 +67,8 @@ def _stream(options: Any, pipe: IO[bytes] | None) -> int:
         _sounddevice()
     end_s = None if options.seconds is None else options.seek + options.seconds
     ordered = order(options, end_s, seek_s=options.seek or None)
+    if options.to not in ("speakers", "-"):
+        output_path(Path(options.to), SUFFIXES, never=tuple(ordered.inputs.values()))
     system, load_s = load(ordered.model, options.threads)
     sink = {"speakers": to_speakers, "-": to_pipe}.get(options.to, to_file)
     start = time.perf_counter()

@@ -38,7 +38,7 @@ from ritornello.errors import AudioError, DataError, MissingDependencyError
 from ritornello.evaluation import rhythm
 from ritornello.evaluation.embedding import Embedding
 from ritornello.evaluation.frechet import set_distance
-from ritornello.evaluation.intervals import Estimate, mean_interval, resampled
+from ritornello.evaluation.intervals import Estimate, clustered, mean_interval
 from ritornello.evaluation.spectra import validate as validate_audio
 from ritornello.interfaces import Audio
 
@@ -105,12 +105,30 @@ def validate(pairs: Sequence[Pair], sample_rate: int) -> None:
             raise AudioError(f"pair {number}: the context is silent: there is nothing to follow")
 
 
-def derangement(items: int, draw: np.random.Generator) -> Int[np.ndarray, " items"]:
-    """A random order in which nothing stays in its place: one cycle through all (Sattolo)."""
-    order = np.arange(items)
-    for last in range(items - 1, 0, -1):
-        other = draw.integers(last)
-        order[[last, other]] = order[[other, last]]
+def derangement(
+    items: int, draw: np.random.Generator, groups: Sequence[str] | None = None
+) -> Int[np.ndarray, " items"]:
+    """A random order in which nothing stays in its place, nor within its group.
+
+    Groups lie side by side, in random order, and everything moves on by the size of the largest.
+
+    Raises:
+        DataError: One group holds more than half of the items.
+    """
+    numbers = np.arange(items)
+    if groups is not None:
+        numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
+    sizes = np.bincount(numbers)
+    if 2 * sizes.max() > items:
+        raise DataError(
+            f"{sizes.max()} of {items} pairs come from one piece, so that they cannot be shuffled "
+            "between pieces; give more pieces"
+        )
+    mixed = draw.permutation(items)
+    places = draw.permutation(len(sizes))
+    laid = mixed[np.argsort(places[numbers[mixed]], kind="stable")]
+    order = np.empty(items, dtype=np.int64)
+    order[laid] = np.roll(laid, int(sizes.max()))
     return order
 
 
@@ -291,6 +309,8 @@ def evaluate_apa(
     sample_rate: int,
     embedding: Embedding,
     draw: np.random.Generator,
+    groups: Sequence[str] | None = None,
+    reference_groups: Sequence[str] | None = None,
 ) -> dict[str, Estimate]:
     """APA of the pairs, `apa_anchor` of the same pairs shuffled, `apa_null` of real pairs.
 
@@ -305,32 +325,45 @@ def evaluate_apa(
     validate(reference, sample_rate)
     half = len(reference) // 2
     # Each half is shuffled in itself, so that it can be judged by the other.
+    known = reference_groups
+    sides = (None, None) if known is None else (known[:half], known[half:])
     order = np.concatenate(
-        [derangement(half, draw), half + derangement(len(reference) - half, draw)]
+        [
+            derangement(half, draw, sides[0]),
+            half + derangement(len(reference) - half, draw, sides[1]),
+        ]
     )
     matched = embedded(reference, np.arange(len(reference)), sample_rate, embedding)
     shuffled = embedded(reference, order, sample_rate, embedding)
     whole = Yardstick.of(np.concatenate(matched), np.concatenate(shuffled))
     own = embedded(pairs, np.arange(len(pairs)), sample_rate, embedding)
     turns = [
-        embedded(pairs, derangement(len(pairs), draw), sample_rate, embedding)
+        embedded(pairs, derangement(len(pairs), draw, groups), sample_rate, embedding)
         for _ in range(SHUFFLES)
     ]
-    estimates = {"apa": _apa_of(whole, [own], draw), "apa_anchor": _apa_of(whole, turns, draw)}
+    estimates = {
+        "apa": _apa_of(whole, [own], draw, groups),
+        "apa_anchor": _apa_of(whole, turns, draw, groups),
+    }
     if min(sum(map(len, side)) for side in (matched[half:], shuffled[half:])) >= LEAST_PATCHES:
         other_half = Yardstick.of(np.concatenate(matched[half:]), np.concatenate(shuffled[half:]))
-        estimates["apa_null"] = _apa_of(other_half, [matched[:half]], draw)
+        estimates["apa_null"] = _apa_of(other_half, [matched[:half]], draw, sides[0])
     return estimates
 
 
-def _apa_of(yardstick: Yardstick, sets: list[list[Patches]], draw: np.random.Generator) -> Estimate:
-    """Mean APA of sets of mixes, one mix per pair in each; the interval resamples whole pairs."""
+def _apa_of(
+    yardstick: Yardstick,
+    sets: list[list[Patches]],
+    draw: np.random.Generator,
+    groups: Sequence[str] | None,
+) -> Estimate:
+    """Mean APA of sets of mixes, one mix per pair in each; the interval resamples whole groups."""
 
     def mean_apa(chosen: np.ndarray) -> float:
         resets = (np.concatenate([mixes[index] for index in chosen]) for mixes in sets)
         return float(np.mean([yardstick.apa(patches) for patches in resets]))
 
-    return resampled(len(sets[0]), mean_apa, draw)
+    return clustered(len(sets[0]), mean_apa, draw, groups=groups)
 
 
 def evaluate(
@@ -340,8 +373,10 @@ def evaluate(
     draw: np.random.Generator,
     *,
     reference: Sequence[Pair] | None = None,
+    groups: Sequence[str] | None = None,
+    reference_groups: Sequence[str] | None = None,
 ) -> dict[str, Estimate]:
-    """All figures by name, with NAME_anchor, and intervals over pairs.
+    """All figures by name, with NAME_anchor, and intervals over pairs, or over their pieces.
 
     Args:
         pairs: What is judged: every context with the stem made for it.
@@ -349,28 +384,32 @@ def evaluate(
         embedding: What APA embeds mixes with; None leaves APA out.
         draw: Source of the shuffles and of the resampling.
         reference: Real pairs for APA, others than those judged; None leaves APA out.
+        groups: The piece that each pair is from; shuffled pairs are then of two pieces.
+        reference_groups: The same of the reference.
 
     Raises:
         AudioError: As `validate`.
-        DataError: As `validate` and `Yardstick.of`.
+        DataError: As `validate`, `derangement` and `Yardstick.of`.
         MissingDependencyError: mir_eval is not installed.
     """
     validate(pairs, sample_rate)
     contexts = [listen(context, sample_rate) for context, _ in pairs]
     stems = [listen(stem, sample_rate) for _, stem in pairs]
     rows = [follow(context, stem) for context, stem in zip(contexts, stems, strict=True)]
-    orders = [derangement(len(pairs), draw) for _ in range(SHUFFLES)]
+    orders = [derangement(len(pairs), draw, groups) for _ in range(SHUFFLES)]
     anchors = [
         [follow(context, stems[order[index]]) for order in orders]
         for index, context in enumerate(contexts)
     ]
     figures = {}
     for name in rows[0]:
-        figures[name] = mean_interval(np.array([row[name] for row in rows]), draw)
+        figures[name] = mean_interval(np.array([row[name] for row in rows]), draw, groups)
         chance = np.array([np.mean([turn[name] for turn in turns]) for turns in anchors])
-        figures[f"{name}_anchor"] = mean_interval(chance, draw)
+        figures[f"{name}_anchor"] = mean_interval(chance, draw, groups)
     silence = np.array([features.silence_ratio(stem, sample_rate) for _, stem in pairs])
-    figures["silence_ratio"] = mean_interval(silence, draw)
+    figures["silence_ratio"] = mean_interval(silence, draw, groups)
     if embedding is not None and reference is not None:
-        figures |= evaluate_apa(pairs, reference, sample_rate, embedding, draw)
+        figures |= evaluate_apa(
+            pairs, reference, sample_rate, embedding, draw, groups, reference_groups
+        )
     return figures

@@ -9,7 +9,7 @@ what all items share, such as one training run. One item says nothing of that: b
 which tables show as "-" and JSON as null.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
 
@@ -123,9 +123,38 @@ def spread(values: list[float], items: int) -> Estimate:
     return Estimate(value=float(middle), low=float(low), high=float(high), items=items)
 
 
-def mean_interval(values: Float[np.ndarray, " items"], draw: np.random.Generator) -> Estimate:
-    """The mean of one figure per item, with its bootstrap interval."""
-    return resampled(len(values), lambda chosen: float(np.mean(values[chosen])), draw)
+def mean_interval(
+    values: Float[np.ndarray, " items"],
+    draw: np.random.Generator,
+    groups: Sequence[str] | None = None,
+) -> Estimate:
+    """The mean of one figure per item, with its bootstrap interval, over groups where there are."""
+    return clustered(
+        len(values), lambda chosen: float(np.mean(values[chosen])), draw, groups=groups
+    )
+
+
+def clustered(
+    items: int,
+    statistic: Callable[[np.ndarray], float],
+    draw: np.random.Generator,
+    *,
+    groups: Sequence[str] | None,
+) -> Estimate:
+    """As `resampled`, where items of a group (excerpts of a song) are drawn together.
+
+    Such items are alike: drawn one by one they would make the interval too narrow. The estimate
+    counts groups. Without groups every item is one.
+    """
+    if groups is None:
+        return resampled(items, statistic, draw)
+    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
+    members = [np.flatnonzero(numbers == number) for number in range(numbers.max() + 1)]
+
+    def of_groups(chosen: np.ndarray) -> float:
+        return statistic(np.concatenate([members[index] for index in chosen]))
+
+    return resampled(len(members), of_groups, draw)
 
 
 def summarise(rows: list[Mapping[str, float]], draw: np.random.Generator) -> dict[str, Estimate]:

@@ -40,8 +40,21 @@ class BandPlan:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a band of nobody."""
+        """Refuse a band of nobody, and now what the first stem would be refused for."""
         require(len(self.stems) > 0, "stems", tuple(self.stems), "at least one name")
+        replace(self.options, bpm=self.bpm)
+        self.request(0, None)
+
+    def request(self, number: int, heard: Audio | None) -> Request:
+        """What is asked for stem `number`, which hears `heard`."""
+        return Request(
+            mix=heard,
+            stem=self.stems[number],
+            seed=self.seed + number,
+            seconds=self.seconds if heard is None else None,
+            guidance=self.guidance,
+            temperature=self.temperature,
+        )
 
 
 def seconds_of(bars: int, beats_per_bar: int, bpm: float) -> float:
@@ -64,15 +77,8 @@ def next_stem(
         before: The stems 0 .. number - 1, at the model's rate.
     """
     heard = together(system.sample_rate, start, before)
-    request = Request(
-        mix=heard,
-        stem=plan.stems[number],
-        seed=plan.seed + number,
-        seconds=plan.seconds if heard is None else None,
-        guidance=plan.guidance,
-        temperature=plan.temperature,
-    )
-    return system.generate(request, replace(plan.options, bpm=plan.bpm if heard is None else None))
+    bpm = plan.bpm if heard is None else None
+    return system.generate(plan.request(number, heard), replace(plan.options, bpm=bpm))
 
 
 def together(sample_rate: int, start: Audio | None, stems: Sequence[Audio]) -> Audio | None:

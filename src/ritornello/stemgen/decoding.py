@@ -61,11 +61,12 @@ def decode(
     told = guidance.told(conditions)
     total, done = sum(len(steps) for steps in todo), 0
     for level, steps in enumerate(todo):
+        asked = (codes[:, level] == mask).sum(1)
         for number, counts in enumerate(steps, start=1):
             masked = codes[:, level] == mask
             seen = codes.clone()
             seen[:, level + 1 :] = mask
-            log_p = guided(network, guidance, told, seen, level, masked)
+            log_p = guided(network, guidance, told, seen, level, masked, asked)
             candidates, scores = drawn(
                 log_p, masked, 1 - number / len(steps), ranking, config, level, draw
             )
@@ -100,6 +101,7 @@ def guided(
     seen: Codes,
     level: int,
     masked: Masked,
+    asked: Int64[Tensor, " batch"],
 ) -> LogP:
     """Log-probabilities of the masked tokens of a level, all sources in one forward.
 
@@ -110,13 +112,16 @@ def guided(
         seen: All tokens, finer levels masked.
         level: The level to guess.
         masked: Where it is wanted.
+        asked: Tokens of the level that were wanted at first; what was known before does not count,
+            or guidance would be next to nothing where little is made anew.
     """
     sources = len(guidance.sources)
     seen, places = seen.repeat(sources, 1, 1), masked.repeat(sources, 1)
     log_p = network(told, seen, level, places).log_softmax(-1).unflatten(0, (sources, -1))
     if sources == 1:
         return log_p[0]
-    rate = masked.float().mean(1, keepdim=True).expand_as(masked)[masked]
+    left = masked.sum(1) / asked.clamp(min=1)
+    rate = left[:, None].expand_as(masked)[masked]
     return guidance.combined(log_p, rate)
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ritornello.audio.features import onset_times
+from ritornello.errors import ConfigError
 from ritornello.interfaces import Audio
 from ritornello.stemgen.combiner import FREE, PLAY, REST
 from ritornello.stemgen.options import StemGenOptions
@@ -55,6 +56,21 @@ def kept_frames(
     if options.keep_onsets:
         is_new &= ~around(onsets_s, frames, frame_rate_hz)
     return ~is_new
+
+
+def refuse_nothing_new(kept: Frames, options: StemGenOptions, seconds: float) -> None:
+    """Refuse an edit that would change nothing, unless a variation of 0 asks for just that.
+
+    Raises:
+        ConfigError: Says how long the stem is, and what was asked for.
+    """
+    if options.variation == 0 or not kept.all():
+        return
+    where = "" if options.edit is None else f" from {options.edit[0]:g} s to {options.edit[1]:g} s"
+    raise ConfigError(
+        f"nothing{where} of the {seconds:.3f} s would be made anew; choose a range within the stem "
+        "of at least a frame, a larger --variation, or keep less"
+    )
 
 
 def range_frames(

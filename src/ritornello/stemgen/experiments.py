@@ -121,11 +121,12 @@ class Experiment:
 def open_experiment(
     folder: Path,
     system: StemGen,
-    drawn: Sequence[Trial],
+    judged: Sequence[Trial],
+    others: Sequence[Trial],
     embeddings: Sequence[Embedding],
     about: Mapping[str, Any],
 ) -> Experiment:
-    """The experiment in `folder`, begun or gone on with; half of the trials are the reference.
+    """The experiment in `folder`, begun or gone on with; `others` are the reference.
 
     Raises:
         DataError: The folder holds another experiment.
@@ -137,8 +138,6 @@ def open_experiment(
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(file, dict(about))
-    half = len(drawn) // 2
-    judged, others = drawn[:half], drawn[half:]
     trials.keep_real(others, folder / "reference")
     trials.keep_real(judged, folder / REAL)
     trials.keep_reconstructed(system, judged, folder / CODEC)

@@ -37,6 +37,7 @@ from ritornello.stemgen.edits import (
     kept_frames,
     onsets_of,
     pasted,
+    refuse_nothing_new,
 )
 from ritornello.stemgen.guard import Retry, problem_of, softened
 from ritornello.stemgen.hearing import Source, piece_time
@@ -199,6 +200,7 @@ class StemGen(StemGenModel, System):
             onsets_s = onsets_of(options.stem_in) if options.keep_onsets else []
             draw = seeded_generator(request.seed, "edit")
             kept = kept_frames(options, frames, rate_hz, onsets_s, draw)
+            refuse_nothing_new(kept, options, time / self.sample_rate)
             codes[..., kept] = given.codes(0, frames)[..., kept]
         return Piece(
             heard=heard,

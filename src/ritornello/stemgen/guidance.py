@@ -99,7 +99,7 @@ class Guidance:
 
         Args:
             log_p: Log-softmax of the rows, in the order of `sources`.
-            mask_rate: Of every token's window, in (0, 1].
+            mask_rate: Share of what was asked for in every token's window that is left, in (0, 1].
         """
         found = self.coefficients(mask_rate)
         scales = torch.stack([found[source] for source in self.sources])

@@ -107,14 +107,14 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
 
 
 def warn_of_deafness(figures: dict[str, float | None]) -> None:
-    """Say that a model which guesses no better with the right mix than with a wrong one is deaf."""
-    gained = figures.get("listening0")
-    if gained is not None and gained <= 0:
+    """Say that a model to which the right mix says no more than a wrong one is deaf."""
+    gained, low = figures.get("gained0"), figures.get("gained0_low")
+    if gained is not None and low is not None and low <= 0:
         logger.warning(
-            "the transformer guesses %.1f %% of the coarsest tokens with their own mix and %.1f %% "
-            "with another: it does not listen yet. Train it for longer with --extend.",
-            100 * (figures["accuracy0_true"] or 0),
-            100 * (figures["accuracy0_shuffled"] or 0),
+            "the right mix saves the transformer %.3f nats a token over a wrong one (at least %.3f "
+            "with 95 %% confidence): it does not listen yet. Train it for longer with --extend.",
+            gained,
+            low,
         )
 
 

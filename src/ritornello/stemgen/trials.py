@@ -1,6 +1,7 @@
 """Held-out mixes, the stems that they really had, and what a model makes in their place.
 
-    drawn       (context, target) of songs that were not trained on, no two at the same place
+    drawn       (context, target) of songs that were not trained on, no two at the same place; those
+                judged and those that they are judged against are of different songs
     made        one stem for every pair by one way of decoding, from one seed per pair
     judged      distance of stems, descriptors of mixes, and whether stems follow their own mixes
 
@@ -38,6 +39,8 @@ MOST_SILENT = 0.5
 """Share of a context or target that may be silent."""
 
 TRIES = 50
+ALL = "all"
+"""In place of a split: every song."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +62,46 @@ class Trial:
     category: str
 
 
-def draw_trials(
+def draw_both(
     corpus: StemCorpus, split: str, count: int, seconds: float, sample_rate: int, seed: int
-) -> list[Trial]:
-    """`count` trials, spread evenly over the songs, at places of their own.
+) -> tuple[list[Trial], list[Trial]]:
+    """`count` trials that are judged and as many that they are judged against, of other songs.
+
+    Args:
+        corpus: Songs.
+        split: Those that the model was not trained on; "all" where that is all of them.
+        count: Of either.
+        seconds: Length of a trial.
+        sample_rate: Samples per second.
+        seed: Draws songs, places and stems.
 
     Raises:
         DataError: The split's songs have not as many.
     """
-    songs = [song for song in corpus.split(split) if song.seconds >= seconds]
-    if not songs:
+    songs = corpus.songs if split == ALL else corpus.split(split).songs
+    long = [song for song in songs if song.seconds >= seconds]
+    if len(long) < 2:
         raise DataError(
-            f"no song of the split {split!r} lasts {seconds:g} s; expected some. Give more songs."
+            f"{len(long)} songs of the split {split!r} last {seconds:g} s; expected some to judge "
+            "and others to judge against. Give more songs."
         )
+    order = np.random.default_rng(seed).permutation(len(long))
+    half = len(long) // 2
+    judged, others = ([long[one] for one in part] for part in (order[:half], order[half:]))
+    return (
+        draw_trials(judged, count, seconds, sample_rate, seed),
+        draw_trials(others, count, seconds, sample_rate, seed + 1),
+    )
+
+
+def draw_trials(
+    songs: Sequence[Song], count: int, seconds: float, sample_rate: int, seed: int
+) -> list[Trial]:
+    """`count` trials, spread evenly over the songs, at places of their own.
+
+    Raises:
+        DataError: The songs have not as many.
+    """
     draw, trials = np.random.default_rng(seed), []
     places = {song.id: _places(song, seconds, draw) for song in songs}
     while len(trials) < count:
@@ -83,8 +113,8 @@ def draw_trials(
                 trials += [] if trial is None else [trial]
         if len(trials) == before and not any(places.values()):
             raise DataError(
-                f"{len(songs)} songs of the split {split!r} have {len(trials)} places where a mix "
-                f"and a stem sound for {seconds:g} s; expected {count}. Ask for fewer."
+                f"{len(songs)} songs have {len(trials)} places where a mix and a stem sound for "
+                f"{seconds:g} s; expected {count}. Ask for fewer."
             )
     return trials
 
@@ -227,7 +257,13 @@ def judged(trials: Sequence[Trial], folder: Path, reference: Reference) -> Figur
     pairs = [(trial.context.samples, _read(folder, trial, rate).samples) for trial in trials]
     real = [(trial.context.samples, trial.target.samples) for trial in reference.trials]
     follows = adherence.evaluate(
-        pairs, rate, reference.embeddings[0], np.random.default_rng(0), reference=real
+        pairs,
+        rate,
+        reference.embeddings[0],
+        np.random.default_rng(0),
+        reference=real,
+        groups=[trial.song for trial in trials],
+        reference_groups=[trial.song for trial in reference.trials],
     )
     return {**of_stems.figures, **of_mixes.figures, **follows}
 

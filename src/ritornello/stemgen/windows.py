@@ -55,10 +55,13 @@ def windows(frames: int, window: int, overlap: int) -> list[Window]:
 
 
 def closing(frames: int, window: int, overlap: int) -> Window:
-    """The window around a loop's end, with the end in its middle."""
+    """The window around a loop's end, with the end in its middle.
+
+    Of a short loop no more than half is made anew, so that something is known on both sides.
+    """
     length = min(window, frames)
-    start = frames - length // 2
-    return Window(start=start, stop=start + length, first_new=frames - min(overlap, length) // 2)
+    start, reach = frames - length // 2, min(overlap, length // 2) // 2
+    return Window(start=start, stop=start + length, first_new=frames - reach)
 
 
 def closing_frames(found: Window, frames: int) -> Int64[Tensor, " places"]:
