@@ -84,6 +84,20 @@ def test_fewer_levels_are_what_their_codes_say(codec):
     torch.testing.assert_close(part[1:], expected)
 
 
+def test_where_all_are_steady_nothing_hears_the_phase_and_chunks_equal_the_whole(monkeypatch):
+    steady = drawn(tiny(steady_codebooks=3, steady_windows=(64, 32)))
+    assert not any(name.startswith("encoder") for name, _ in steady.network.named_parameters())
+    one, other = (steady.encode(tone(phase))[..., 6:-6] for phase in (0.0, 1.3))
+    assert torch.equal(one, other)
+    wave = noise(1000, seed=9)
+    whole = steady.encode(wave)
+    decoded, found = steady.network(noise(480))
+    assert torch.equal(steady.encode(noise(480)), found.codes)
+    assert decoded.shape == (1, 1, 480)
+    monkeypatch.setattr("ritornello.encodec.codec.CHUNK_SAMPLES", HOP)
+    assert torch.equal(steady.encode(wave), whole)
+
+
 @pytest.mark.parametrize("time", [1, 300, 5 * HOP, 2000])
 def test_chunks_equal_the_whole(codec, monkeypatch, time):
     wave = noise(time, seed=time)
@@ -94,7 +108,7 @@ def test_chunks_equal_the_whole(codec, monkeypatch, time):
 
 
 def test_impossible_splits_are_refused():
-    with pytest.raises(ConfigError, match="fewer than codebooks"):
-        tiny(steady_codebooks=3)
+    with pytest.raises(ConfigError, match="0 to codebooks"):
+        tiny(steady_codebooks=4)
     with pytest.raises(ConfigError, match="a hop's samples or more"):
         tiny(steady_codebooks=1, steady_windows=(64, 8))

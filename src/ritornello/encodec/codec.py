@@ -16,7 +16,7 @@ from ritornello.checkpoint import load_component, load_into, save_component
 from ritornello.config import from_dict, to_dict
 from ritornello.encodec.config import EncodecConfig
 from ritornello.encodec.network import EncodecNetwork
-from ritornello.encodec.split import SplitNetwork
+from ritornello.encodec.split import SplitNetwork, SteadyNetwork
 from ritornello.errors import CheckpointError
 from ritornello.interfaces import TokenCodec
 from ritornello.nn.quantize import tensors_to_save
@@ -33,7 +33,11 @@ def build_network(config: EncodecConfig) -> EncodecNetwork:
     """The network that `config` describes, with the weights it is born with."""
     if not config.steady_codebooks:
         return EncodecNetwork(config)
-    return SplitNetwork(config)
+    return (
+        SplitNetwork(config)
+        if config.steady_codebooks < config.codebooks
+        else SteadyNetwork(config)
+    )
 
 
 class EncodecCodec(TokenCodec):

@@ -65,10 +65,10 @@ class EncodecConfig:
         require(self.residual_layers >= 0, "residual_layers", self.residual_layers, "at least 0")
         require(self.lstm_layers >= 0, "lstm_layers", self.lstm_layers, "at least 0")
         require(
-            0 <= self.steady_codebooks < self.codebooks,
+            0 <= self.steady_codebooks <= self.codebooks,
             "steady_codebooks",
             self.steady_codebooks,
-            "0 or more, and fewer than codebooks",
+            "0 to codebooks",
         )
         if self.steady_codebooks:
             shortest = min(self.steady_windows, default=0)

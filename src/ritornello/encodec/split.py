@@ -4,6 +4,8 @@
            |                                                                           + --> decoder
            +-- Encoder (SEANet) ----------------> the other codebooks -----------------+
 
+Where all codebooks are steady, there is no second branch.
+
 Deviation: all codebooks of EnCodec are given the waveform, so that codes of a held note change from
 frame to frame with its phase; with small codecs hardly two neighbours are equal. A language model
 then learns noise before it learns music. Here the first codebooks hear magnitudes, which know no
@@ -78,6 +80,26 @@ class SplitQuantiser(ResidualQuantiser):
             residuals=first.residuals + others.residuals,
             commitment=whole / count,
         )
+
+
+class SteadyNetwork(EncodecNetwork):
+    """EnCodec whose every codebook hears magnitudes; no layer of its encoder sees the waveform."""
+
+    def __init__(self, config: EncodecConfig) -> None:
+        super().__init__(config)
+        self.magnitude_encoder = MagnitudeEncoder(config)
+        self.encoder = self.narrow = nn.Identity()
+        self.context_frames = max(
+            self.decoder.context_frames, self.magnitude_encoder.context_frames
+        )
+
+    def fast(self, wave: Waveform) -> Hidden:
+        """The magnitudes."""
+        return self.magnitude_encoder.magnitudes(wave)
+
+    def queries(self, seen: Hidden) -> Vectors:
+        """What is quantised."""
+        return self.magnitude_encoder(seen).transpose(1, 2)
 
 
 class SplitNetwork(EncodecNetwork):

@@ -269,7 +269,7 @@ class Jukebox(JukeboxModel):
         """The lowest level to play, which must be reached."""
         lowest = self.lowest_by(self._upsamplers(options))
         if options.level is None:
-            if lowest:
+            if lowest > self.config.plays:
                 logger.warning(
                     "the levels below %d are not trained yet; playing from level %d",
                     lowest,
