@@ -36,7 +36,10 @@ def nano_codec() -> EncodecConfig:
 
 
 def small_codec() -> EncodecConfig:
-    """What the shipped codec is: no recurrence, so that chunks equal the whole by construction."""
+    """No recurrence, so that chunks equal the whole by construction.
+
+    That of `stemgen-band` has its first two codebooks alone: the others said next to nothing.
+    """
     return EncodecConfig(steady_codebooks=2)
 
 

@@ -68,7 +68,7 @@ def nano() -> StemGenConfig:
 
 
 def small() -> StemGenConfig:
-    """What the shipped model is."""
+    """What `stemgen-band` began as; it keeps the first two codebooks alone."""
     return StemGenConfig(
         codec=codecs.small_codec(),
         transformer=TransformerConfig(dropout=0.0, reach=3),
