@@ -54,8 +54,9 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def sample_rate_of(config: dict[str, Any]) -> int:
-    """Samples per second; some systems say it of their codec."""
-    return config["sample_rate"] if "sample_rate" in config else config["vqvae"]["sample_rate"]
+    """Samples per second; some systems say it of their codec, whatever they call that."""
+    said = (config, config.get("vqvae", {}), config.get("codec", {}))
+    return next(part["sample_rate"] for part in said if "sample_rate" in part)
 
 
 def folder_bytes(folder: Path) -> int:
