@@ -73,8 +73,8 @@ def attend(
     is_slow = queries.dtype == torch.bfloat16 and queries.device.type == "cpu"
     if is_slow and queries.shape[-2] <= SHORT and torch.is_grad_enabled():
         with torch.autocast("cpu", enabled=False):
-            wide = (part.float() for part in (queries, keys, values))
-            return attend(*wide, mask, is_causal=is_causal).to(queries.dtype)
+            found = attend(queries.float(), keys.float(), values.float(), mask, is_causal=is_causal)
+            return found.to(queries.dtype)
     return functional.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, is_causal=is_causal
     )

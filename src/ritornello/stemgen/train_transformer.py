@@ -72,8 +72,9 @@ def conditions_of(pairs: PairBatch) -> Conditions:
 def withheld(told: Conditions, shares: DropoutConfig, draw: torch.Generator) -> Conditions:
     """What is told of each example in training: some are told less, so that guidance can compare.
 
-    Of context and category, one number per example decides which is withheld: the shares are of
-    all examples, as the rows of guidance each need their part. Activity is withheld by itself.
+    Deviation: the paper withholds each independently. Here one number per example decides which of
+    context and category is withheld: the shares are of all examples, as the rows of guidance each
+    need their part. Activity is withheld by itself.
     """
     device = told.category.device
     chance = torch.rand(len(told.category), generator=draw).to(device)
