@@ -96,3 +96,11 @@ def test_doctor_verifies_the_box(capsys, one_model_box):
     code, report = result_of(capsys, "doctor")
     assert code == 1
     assert "altered or damaged" in report["models"][0]["problem"]
+
+
+@pytest.mark.parametrize("name", sorted(checkpoint.shipped_models()))
+def test_every_model_in_the_box_is_described(name, capsys):
+    assert main(["models", name, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["sample_rate"] >= 16_000
+    assert told["metrics"]
