@@ -102,7 +102,7 @@ def home(nano_model, tmp_path, monkeypatch):
     shutil.copytree(nano_model, box / "piano")
     drawn_stack(2).save(box / "ada-piano")
     drawn_jukebox(levels=3).save(box / "jukebox-piano")
-    drawn_player().save(box / "stemgen-band")
+    drawn_player(stems=("bass", "chords", "drums", "melody")).save(box / "stemgen-band")
     draw = np.random.default_rng(0)
     for name in ("one", "two"):
         samples = 0.1 * draw.standard_normal((2, 44100)).astype(np.float32)

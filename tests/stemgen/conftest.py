@@ -16,9 +16,9 @@ STEMS = ("bass", "chords", "drums")
 RATE = 1600
 
 
-def drawn_player(seed=0):
+def drawn_player(seed=0, stems=STEMS):
     """The nano preset; windows of a second, of which a quarter overlaps."""
-    config = replace(nano(), stems=STEMS)
+    config = replace(nano(), stems=stems)
     drawn = StemGen.untrained(config, torch.Generator().manual_seed(seed))
     return StemGen(config, codecs.drawn(config.codec), drawn.network)
 
