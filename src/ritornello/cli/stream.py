@@ -61,8 +61,6 @@ def build_parser() -> VerbParser:
 def _stream(options: Any, pipe: IO[bytes] | None) -> int:
     if options.raw and pipe is None:
         raise ConfigError("--raw is for pipes: give --to - too, or leave it out")
-    if options.to not in ("speakers", "-"):
-        output_path(Path(options.to), SUFFIXES)
     if options.to == "speakers":
         _sounddevice()
     end_s = None if options.seconds is None else options.seek + options.seconds

@@ -269,7 +269,7 @@ class TransformerStage(Stage):
         self, state: TrainState, told: Conditions, target: Codes, level: int
     ) -> tuple[float, float]:
         """Mean accuracy and loss over the scored pairs, the same places masked every time."""
-        network, size = cast(StemTransformer, state.best(TRANSFORMER)), self.training.batch
+        network, size = self._network(state), self.training.batch
         rates: Float[Tensor, " pairs"] = torch.linspace(LEAST_RATE, 1, len(target))
         places = draw_places(rates, target.shape[2], torch.Generator().manual_seed(level))
         accuracy, loss = 0.0, 0.0
@@ -287,7 +287,7 @@ class TransformerStage(Stage):
     @torch.inference_mode()
     def samples(self, state: TrainState) -> dict[str, Audio]:
         """Held-out mixes, with the real stem and with the model's."""
-        network, codec = cast(StemTransformer, state.best(TRANSFORMER)), self._codec()
+        network, codec = self._network(state), self._codec()
         told = conditions_of(self._scored_on(state))[:HEARD]
         made = decode(network, told, None, self.config.decoding, torch.Generator().manual_seed(0))
         mix = codec.decode(self.scored.context[:HEARD])
@@ -308,4 +308,4 @@ class TransformerStage(Stage):
     def export(self, state: TrainState, folder: Path) -> None:
         """Write component `transformer`."""
         write_config(folder, "stemgen", to_dict(self.config))
-        save_transformer(folder, cast(StemTransformer, state.best(TRANSFORMER)))
+        save_transformer(folder, self._network(state))
